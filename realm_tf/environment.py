@@ -1,0 +1,33 @@
+"""Imports that fail for reasons a user can act on."""
+
+import importlib.metadata
+from types import ModuleType
+
+from realm_tf.errors import RealmError
+
+
+def import_scann() -> ModuleType:
+    """Imports ScaNN's Python searcher, `scann.scann_ops_pybind`; with it comes TensorFlow.
+
+    Raises:
+      RealmError: if ScaNN is not installed, or was built for another TensorFlow; the sentence names the versions.
+    """
+    try:
+        from scann.scann_ops.py import scann_ops_pybind
+    # The wrong TensorFlow shows as an undefined symbol: an ImportError, or TensorFlow's NotFoundError.
+    except Exception as error:
+        if not isinstance(error, ImportError) and type(error).__name__ != 'NotFoundError':
+            raise
+        raise RealmError(
+            f'ScaNN cannot be used here: found scann {_version("scann")} and tensorflow {_version("tensorflow")}, '
+            'and scann 1.4.2 works with tensorflow 2.20 only. Run: '
+            'pip install "scann[tf]==1.4.2" "tensorflow==2.20.*", or build the index with index.searcher=exact.'
+        ) from error
+    return scann_ops_pybind
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return '(not installed)'

@@ -1,0 +1,113 @@
+"""One layer of BERT."""
+
+import math
+
+import keras
+from keras import ops
+
+
+class TransformerLayer(keras.layers.Layer):
+    """Self-attention and feed-forward, each with dropout, residual and LayerNorm after it (Devlin et al. 2019).
+
+    Tokens are kept in one flat dimension, so that every dense layer is one plain matrix product; query, key and value
+    are one product.
+
+    Args:
+      hidden_size: width of the hidden states.
+      num_heads: attention heads; divides `hidden_size`.
+      intermediate_size: width of the feed-forward layer.
+      activation: `'gelu_tanh'` (BERT) or `'gelu'` (exact).
+      layer_norm_epsilon: epsilon of both LayerNorms.
+      dropout: rate for attention probabilities and for what is added to the residuals.
+      initializer_range: standard deviation of fresh kernels (truncated normal).
+
+    Call arguments:
+      hidden: `[batch * length, hidden_size]`.
+      attention_bias: `[batch, 1, 1, length]`, added to the attention logits: 0, or very negative at padding.
+      training: whether dropout is applied.
+
+    Returns:
+      `[batch * length, hidden_size]`.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        intermediate_size: int,
+        activation: str = 'gelu_tanh',
+        layer_norm_epsilon: float = 1e-12,
+        dropout: float = 0.1,
+        initializer_range: float = 0.02,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if hidden_size % num_heads:
+            raise ValueError(f'hidden_size = {hidden_size} is not a multiple of num_heads = {num_heads}.')
+        self.hidden_size = hidden_size
+        self.num_heads = num_heads
+        self.intermediate_size = intermediate_size
+        self.activation = activation
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.dropout = dropout
+        self.initializer_range = initializer_range
+
+        def dense(units, name):
+            initializer = keras.initializers.TruncatedNormal(stddev=initializer_range)
+            return keras.layers.Dense(units, kernel_initializer=initializer, dtype=self.dtype_policy, name=name)
+
+        def layer_norm(name):
+            return keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name=name)
+
+        self.query_key_value = dense(3 * hidden_size, 'query_key_value')
+        self.attention_output = dense(hidden_size, 'attention_output')
+        self.attention_layer_norm = layer_norm('attention_layer_norm')
+        self.intermediate = dense(intermediate_size, 'intermediate')
+        self.output_dense = dense(hidden_size, 'output')
+        self.output_layer_norm = layer_norm('output_layer_norm')
+        self.probability_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.residual_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+
+    def build(self, input_shape=None):
+        hidden = (None, self.hidden_size)
+        for layer in (
+            self.query_key_value,
+            self.attention_output,
+            self.attention_layer_norm,
+            self.intermediate,
+            self.output_layer_norm,
+        ):
+            layer.build(hidden)
+        self.output_dense.build((None, self.intermediate_size))
+
+    def call(self, hidden, attention_bias, training=False):
+        attended = self.attention_output(self._attend(hidden, attention_bias, training))
+        hidden = self.attention_layer_norm(hidden + self.residual_dropout(attended, training=training))
+        intermediate = ops.gelu(self.intermediate(hidden), approximate=self.activation == 'gelu_tanh')
+        output = self.output_dense(intermediate)
+        return self.output_layer_norm(hidden + self.residual_dropout(output, training=training))
+
+    def _attend(self, hidden, attention_bias, training):
+        length = ops.shape(attention_bias)[3]
+        head_size = self.hidden_size // self.num_heads
+        # [3, batch, num_heads, length, head_size]
+        parts = ops.reshape(self.query_key_value(hidden), (-1, length, 3, self.num_heads, head_size))
+        query, key, value = ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)), axis=0)
+        # [batch, num_heads, length, length]
+        logits = ops.matmul(query * (1.0 / math.sqrt(head_size)), ops.swapaxes(key, 2, 3)) + attention_bias
+        probabilities = self.probability_dropout(ops.softmax(logits), training=training)
+        # [batch, num_heads, length, head_size]
+        attended = ops.matmul(probabilities, value)
+        # [batch * length, hidden_size]
+        return ops.reshape(ops.transpose(attended, (0, 2, 1, 3)), (-1, self.hidden_size))
+
+    def get_config(self):
+        return super().get_config() | {
+            'hidden_size': self.hidden_size,
+            'num_heads': self.num_heads,
+            'intermediate_size': self.intermediate_size,
+            'activation': self.activation,
+            'layer_norm_epsilon': self.layer_norm_epsilon,
+            'dropout': self.dropout,
+            'initializer_range': self.initializer_range,
+        }

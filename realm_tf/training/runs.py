@@ -1,0 +1,54 @@
+"""The directory of a training run: checkpoints, metrics, and the artefact it ends in."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from realm_tf.artifacts import outdated_because, write_text_whole
+from realm_tf.errors import RealmError
+
+_RECIPE = 'run.json'
+
+
+def prepare_run(
+    run: epath.PathLike,
+    result: str,
+    *,
+    configuration: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    overwrite: bool = False,
+) -> bool:
+    """Makes the directory of a run ready, to begin it or to go on with it.
+
+    Args:
+      run: the directory.
+      result: kind and name of the artefact that the run ends in.
+      configuration: the settings it depends on.
+      inputs: digests of what it starts from, by role.
+      overwrite: whether a run with other settings or inputs is thrown away.
+
+    Returns:
+      Whether there is anything to do: False if the result is there and up to date.
+
+    Raises:
+      RealmError: if a run with other settings or inputs is in the way.
+    """
+    run = epath.Path(run)
+    if outdated_because(run / result, result, configuration, inputs) is None:
+        return False
+    recipe = json.dumps({'configuration': configuration, 'inputs': dict(inputs)}, indent=2, sort_keys=True)
+    if run.exists() and any(run.iterdir()):
+        if not (run / _RECIPE).exists():
+            raise RealmError(f'{run} is not empty and holds no training run. Name an empty or a new directory.')
+        if (run / _RECIPE).read_text() != recipe:
+            if not overwrite:
+                raise RealmError(
+                    f'{run} holds a training run with other settings or inputs (see {run / _RECIPE}). '
+                    'Name another directory, or give --overwrite.'
+                )
+            run.rmtree()
+    run.mkdir(parents=True, exist_ok=True)
+    write_text_whole(run / _RECIPE, recipe)
+    return True

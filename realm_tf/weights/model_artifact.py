@@ -1,0 +1,76 @@
+"""The QA model artefact: a fine-tuned retriever and reader, with the corpus and embeddings they belong to."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from realm_tf.artifacts import Artifact, make_artifact, open_artifact
+from realm_tf.config import Config, config_from_dict
+from realm_tf.models.dual_encoder import DualEncoder
+from realm_tf.models.span_reader import SpanReader
+from realm_tf.text.vocabulary import Vocabulary
+from realm_tf.weights.encoder_artifact import RETRIEVER, VOCABULARY
+from realm_tf.weights.networks import make_reader, make_retriever
+from realm_tf.weights.parameters import load_parameters, save_parameters
+
+KIND = 'model'
+READER = 'reader.safetensors'
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """An opened QA model artefact.
+
+    Attributes:
+      artifact: the artefact; its inputs name the corpus and the embeddings it was trained on.
+      config: the settings it was made with; what it does not depend on has the defaults.
+      vocabulary: the wordpieces it knows.
+    """
+
+    artifact: Artifact
+    config: Config
+    vocabulary: Vocabulary
+
+    @classmethod
+    def open(cls, path: epath.PathLike) -> 'Model':
+        """Opens the artefact; networks are made when asked for.
+
+        Raises:
+          RealmError: if there is none, or it is damaged.
+        """
+        artifact = open_artifact(path, KIND)
+        config = config_from_dict(artifact.configuration, source=str(artifact.path))
+        return cls(artifact, config, Vocabulary.read(artifact.path / VOCABULARY))
+
+    def retriever(self) -> DualEncoder:
+        """The dual encoder with the model's parameters."""
+        retriever = make_retriever(self.config)
+        load_parameters(retriever, self.artifact.path / RETRIEVER)
+        return retriever
+
+    def reader(self) -> SpanReader:
+        """The span reader with the model's parameters."""
+        reader = make_reader(self.config)
+        load_parameters(reader, self.artifact.path / READER)
+        return reader
+
+
+def write_model(
+    path: epath.PathLike,
+    *,
+    configuration: Mapping[str, Any],
+    vocabulary: Vocabulary,
+    retriever: DualEncoder,
+    reader: SpanReader,
+    inputs: Mapping[str, str],
+    step: int,
+) -> Artifact:
+    """Publishes a QA model artefact; one that is there already is replaced."""
+    with make_artifact(path, KIND, configuration=configuration, inputs=inputs, overwrite=True) as draft:
+        vocabulary.write(draft.path / VOCABULARY)
+        save_parameters(retriever, draft.path / RETRIEVER)
+        save_parameters(reader, draft.path / READER)
+        draft.counts['step'] = step
+    return open_artifact(path, KIND)

