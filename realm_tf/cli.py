@@ -322,7 +322,7 @@ def _done(output) -> None:
 
 def main() -> None:
     """Runs `realm`; errors for people go to standard error as a sentence, with exit status 2."""
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
     try:
         realm(standalone_mode=False)

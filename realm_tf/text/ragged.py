@@ -42,6 +42,10 @@ class Ragged(NamedTuple):
         """Every row, as views."""
         return np.split(self.values, np.cumsum(self.lengths)[:-1]) if self.num_rows else []
 
+    def at(self, starts: np.ndarray) -> 'Ragged':
+        """Copies rows of `lengths` that begin at `starts` in `values`, wherever those lie."""
+        return Ragged(self.values[_positions(starts, self.lengths)], self.lengths)
+
     def take(self, indices: np.ndarray) -> 'Ragged':
         """The rows at `indices`, in that order."""
         lengths = self.lengths[indices]

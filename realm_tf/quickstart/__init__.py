@@ -1,0 +1,1 @@
+"""The path a newcomer walks: from a raw corpus to an answered question, in one command."""

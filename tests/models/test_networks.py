@@ -1,0 +1,99 @@
+"""The networks as a configuration makes them."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from realm_tf.config import load_config
+from realm_tf.models.bert_encoder import BertEncoder
+from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
+
+CONFIG = load_config('tiny', overrides={'encoder.dropout': 0.0})
+
+
+def ids(batch, length, seed=0):
+    return np.random.default_rng(seed).integers(5, 30000, (batch, length)).astype(np.int32)
+
+
+def test_padding_never_changes_an_embedding():
+    retriever = make_retriever(CONFIG)
+    tokens, segments = ids(3, 10), np.repeat([[0] * 4 + [1] * 6], 3, axis=0)
+    padded = np.pad(tokens, [(0, 0), (0, 7)]), np.pad(segments, [(0, 0), (0, 7)])
+    np.testing.assert_allclose(
+        retriever.embed_documents(tokens, segments), retriever.embed_documents(*padded), atol=1e-5
+    )
+
+
+def test_the_order_of_a_batch_does_not_matter():
+    retriever = make_retriever(CONFIG)
+    tokens = ids(4, 9)
+    np.testing.assert_allclose(
+        np.asarray(retriever.embed_queries(tokens))[::-1], retriever.embed_queries(tokens[::-1]), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize('pooling', ['cls', 'mean'])
+@pytest.mark.parametrize('shared', [True, False])
+def test_the_retriever_scores_by_inner_products(pooling, shared):
+    settings = dataclasses.replace(CONFIG.retriever, pooling=pooling, shared_towers=shared)
+    retriever = make_retriever(dataclasses.replace(CONFIG, retriever=settings))
+    queries, documents, segments = ids(2, 6), ids(3, 8, seed=1), np.zeros((3, 8), np.int32)
+    expected = np.asarray(retriever.embed_queries(queries)) @ np.asarray(retriever.embed_documents(documents, segments)).T
+    np.testing.assert_allclose(retriever(queries, documents, segments), expected, atol=1e-4)
+
+
+def test_separate_towers_double_the_parameters():
+    shared, separate = (
+        make_retriever(
+            dataclasses.replace(CONFIG, retriever=dataclasses.replace(CONFIG.retriever, shared_towers=is_shared))
+        ).count_params()
+        for is_shared in (True, False)
+    )
+    assert separate == 2 * shared
+
+
+def test_only_the_masked_positions_meet_the_vocabulary():
+    reader = make_knowledge_augmented_encoder(CONFIG)
+    tokens, segments = ids(2, 12), np.zeros((2, 12), np.int32)
+    logits = reader(tokens, segments, np.array([[1, 5, 0], [3, 0, 0]], np.int32))
+    assert logits.shape == (2, 3, CONFIG.encoder.vocabulary_size)
+    again = reader(tokens, segments, np.array([[5, 1, 0], [0, 3, 0]], np.int32))
+    np.testing.assert_allclose(np.asarray(logits)[0, :2], np.asarray(again)[0, 1::-1], atol=1e-5)
+
+
+def test_spans_lie_in_the_block_and_are_scored_from_their_ends():
+    reader = make_reader(CONFIG)
+    # [CLS] q q [SEP] b b b b [SEP] [PAD]
+    tokens = ids(1, 10)
+    tokens[0, 9] = 0
+    segments = np.array([[0, 0, 0, 0, 1, 1, 1, 1, 1, 0]], np.int32)
+    logits, is_span = reader(tokens, segments)
+    spans = {(int(start), int(start + width)) for start, width in np.argwhere(np.asarray(is_span)[0])}
+    assert spans == {(start, end) for start in range(4, 8) for end in range(start, 8)}
+
+    hidden = np.asarray(reader.encoder(tokens, segments))[0]
+    starts, ends = np.split(hidden @ np.asarray(reader.ends.kernel) + np.asarray(reader.ends.bias), 2, axis=1)
+    span = np.maximum(starts[5] + ends[7], 0)
+    normal = (span - span.mean()) / np.sqrt(span.var() + 1e-3)
+    expected = normal @ np.asarray(reader.score.kernel)[:, 0] + np.asarray(reader.score.bias)[0]
+    np.testing.assert_allclose(np.asarray(logits)[0, 5, 2], expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_block_of_the_paper_has_3155_spans():
+    reader = make_reader(CONFIG)
+    # 320 wordpieces of the block, and its [SEP].
+    _, is_span = reader(ids(1, 321), np.ones((1, 321), np.int32))
+    assert reader.max_answer_length == 10
+    assert np.asarray(is_span).sum() == 3155
+
+
+def test_layers_survive_their_configuration():
+    encoder = BertEncoder(**dataclasses.asdict(CONFIG.encoder))
+    again = BertEncoder.from_config(encoder.get_config())
+    assert again.get_config() == encoder.get_config()
+    retriever = make_retriever(CONFIG)
+    assert keras.saving.deserialize_keras_object(
+        keras.saving.serialize_keras_object(retriever), custom_objects={'DualEncoder': type(retriever)}
+    ).get_config() == retriever.get_config()

@@ -1,0 +1,228 @@
+"""Every searcher through the same tests, against brute force in numpy."""
+
+import builtins
+import subprocess
+import sys
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies
+from hypothesis.extra import numpy as hypothesis_numpy
+
+from realm_tf.environment import import_scann
+from realm_tf.errors import RealmError
+from realm_tf.search.exact import ExactSearcher
+from realm_tf.search.index import searcher_class
+
+DIMENSION = 32
+
+
+def clustered(num_blocks, seed=0):
+    random = np.random.default_rng(seed)
+    centres = random.standard_normal((60, DIMENSION), np.float32)
+    return centres[random.integers(60, size=num_blocks)] + 0.5 * random.standard_normal(
+        (num_blocks, DIMENSION), np.float32
+    )
+
+
+def brute_force(vectors, queries, k):
+    scores = queries @ vectors.T
+    block_ids = np.argsort(-scores, axis=1, kind='stable')[:, :k]
+    return np.take_along_axis(scores, block_ids, axis=1), block_ids
+
+
+@pytest.fixture(scope='module')
+def vectors():
+    return clustered(3000)
+
+
+@pytest.fixture(scope='module')
+def queries(vectors):
+    return vectors[::100] + 0.1 * np.random.default_rng(1).standard_normal((30, DIMENSION), np.float32)
+
+
+@pytest.fixture(scope='module', params=['exact', 'scann', 'scann without a tree'])
+def built(request, vectors):
+    """A searcher over uneven shards, and the vectors in it."""
+    if request.param == 'scann without a tree':
+        vectors = vectors[:500]
+    shards = [vectors[:100], vectors[100:100], vectors[100:]]
+    return searcher_class(request.param.split()[0]).build(shards), vectors
+
+
+def test_finds_what_brute_force_finds(built, queries):
+    searcher, vectors = built
+    result = searcher.search(queries, 8)
+    scores, block_ids = brute_force(vectors, queries, 8)
+    assert result.scores.dtype == np.float32 and result.block_ids.dtype == np.int64 and result.found.all()
+    if searcher.is_exact:
+        np.testing.assert_array_equal(result.block_ids, block_ids)
+        np.testing.assert_allclose(result.scores, scores, rtol=1e-5)
+    recall = (result.block_ids[:, :, None] == block_ids[:, None, :]).any(axis=-1).mean()
+    assert recall > 0.97
+
+
+def test_only_a_tree_is_approximate(vectors):
+    names = {'exact': 3000, 'scann': 3000}
+    assert {name: searcher_class(name).build([vectors]).is_exact for name in names} == {'exact': True, 'scann': False}
+    assert searcher_class('scann').build([vectors[:500]]).is_exact
+
+
+def test_scores_are_inner_products_and_best_first(built, queries):
+    searcher, vectors = built
+    result = searcher.search(queries, 20)
+    # [batch, k]
+    scores = np.einsum('bd,bkd->bk', queries, vectors[result.block_ids])
+    np.testing.assert_allclose(result.scores, scores, rtol=1e-4, atol=1e-4)
+    assert (np.diff(result.scores, axis=1) <= 0).all()
+
+
+def test_knows_its_size(built):
+    searcher, vectors = built
+    assert (len(searcher), searcher.dimension) == vectors.shape
+
+
+def test_exclusions_are_left_out_and_the_rest_is_unchanged(built, queries):
+    searcher, _ = built
+    free = searcher.search(queries, 10)
+    exclusions = np.concatenate([free.block_ids[:, [0, 3]], np.full((len(queries), 1), -1)], axis=1)
+    result = searcher.search_with_exclusions(queries, 8, exclusions)
+    np.testing.assert_array_equal(result.block_ids, np.delete(free.block_ids, [0, 3], axis=1))
+    np.testing.assert_array_equal(result.scores, np.delete(free.scores, [0, 3], axis=1))
+    assert result.found.all()
+
+
+def test_everything_excluded_leaves_nothing(queries):
+    for name in ('exact', 'scann'):
+        searcher = searcher_class(name).build([clustered(3)])
+        result = searcher.search_with_exclusions(queries, 2, np.tile([2, 0, 1], (len(queries), 1)))
+        assert not result.found.any() and (result.block_ids == -1).all() and np.isneginf(result.scores).all()
+
+
+def test_more_than_there_are_is_padded(queries):
+    vectors = clustered(5)
+    for name in ('exact', 'scann'):
+        result = searcher_class(name).build([vectors]).search(queries, 9)
+        assert result.scores.shape == result.block_ids.shape == result.found.shape == (len(queries), 9)
+        np.testing.assert_array_equal(result.block_ids[:, :5], brute_force(vectors, queries, 5)[1])
+        assert result.found[:, :5].all() and not result.found[:, 5:].any()
+        assert (result.block_ids[:, 5:] == -1).all() and np.isneginf(result.scores[:, 5:]).all()
+
+
+def test_as_many_as_there_are_are_all_found(built, queries):
+    searcher, vectors = built
+    result = searcher.search(queries, len(vectors))
+    for row in result.block_ids:
+        np.testing.assert_array_equal(np.sort(row), np.arange(len(vectors)))
+
+
+@pytest.mark.parametrize('k', [1, 8, 700, 2000, 4000])
+def test_nan_and_ids_of_nothing_never_come_out(built, k):
+    searcher, vectors = built
+    # Opposite to every block, and zero: hard for a tree.
+    queries = np.stack([-vectors.sum(axis=0), np.zeros(DIMENSION, np.float32), vectors[0]])
+    result = searcher.search(queries, k)
+    assert not np.isnan(result.scores).any()
+    np.testing.assert_array_equal(result.found, np.isfinite(result.scores))
+    np.testing.assert_array_equal(result.found, result.block_ids >= 0)
+    for row in result.block_ids:
+        assert len(np.unique(row[row >= 0])) == (row >= 0).sum()
+
+
+def test_loads_from_another_working_directory_with_the_same_results(built, queries, tmp_path, monkeypatch):
+    searcher, _ = built
+    (tmp_path / 'here').mkdir()
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path)
+    searcher.save('here')
+    (tmp_path / 'here').rename(tmp_path / 'moved')
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    loaded = type(searcher).load('../moved')
+    assert (len(loaded), loaded.dimension, loaded.is_exact) == (len(searcher), searcher.dimension, searcher.is_exact)
+    for k in (8, 400):
+        for expected, found in zip(searcher.search(queries, k), loaded.search(queries, k), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_building_and_saving_twice_gives_the_same_bytes(vectors, tmp_path):
+    for name in ('exact', 'scann'):
+        written = []
+        for attempt in range(2):
+            directory = tmp_path / f'{name}-{attempt}'
+            directory.mkdir()
+            searcher_class(name).build([vectors]).save(directory)
+            written.append({file.name: file.read_bytes() for file in directory.iterdir()})
+        assert written[0] == written[1]
+
+
+def test_no_queries_give_no_rows(built):
+    searcher, _ = built
+    assert searcher.search(np.zeros((0, DIMENSION), np.float32), 3).block_ids.shape == (0, 3)
+
+
+def test_errors_say_what_to_change(built, queries):
+    searcher, _ = built
+    with pytest.raises(RealmError, match=r'shape \[30, 7\] do not fit this index of 32-dimensional'):
+        searcher.search(queries[:, :7], 3)
+    with pytest.raises(RealmError, match='k is 0'):
+        searcher.search(queries, 0)
+    with pytest.raises(RealmError, match='30 queries came with exclusions of shape'):
+        searcher.search_with_exclusions(queries, 3, np.array([1, 2]))
+    diverged = queries.copy()
+    diverged[4, 2] = np.nan
+    with pytest.raises(RealmError, match='Query 4 of the batch is not finite'):
+        searcher.search(diverged, 3)
+    with pytest.raises(RealmError, match='no searcher'):
+        searcher_class('nearest')
+
+
+small_whole_numbers = hypothesis_numpy.arrays(
+    np.float32, strategies.tuples(strategies.integers(1, 40), strategies.just(3)), elements=strategies.integers(-2, 2)
+)
+
+
+@hypothesis.given(
+    vectors=small_whole_numbers,
+    queries=small_whole_numbers,
+    k=strategies.integers(1, 50),
+    pieces=strategies.integers(1, 4),
+)
+@hypothesis.settings(deadline=None, max_examples=200)
+def test_exact_search_breaks_ties_by_block_id(vectors, queries, k, pieces):
+    searcher = ExactSearcher.build(np.array_split(vectors, pieces))
+    result = searcher.search(queries, k)
+    scores, block_ids = brute_force(vectors, queries, k)
+    np.testing.assert_array_equal(result.block_ids[result.found].reshape(block_ids.shape), block_ids)
+    np.testing.assert_array_equal(result.scores[result.found].reshape(scores.shape), scores)
+
+
+@hypothesis.given(
+    vectors=small_whole_numbers,
+    k=strategies.integers(1, 10),
+    exclusions=strategies.lists(strategies.integers(-1, 45), max_size=6),
+)
+@hypothesis.settings(deadline=None, max_examples=200)
+def test_exclusions_equal_search_without_those_blocks(vectors, k, exclusions):
+    queries = np.array([[1, 2, -1]], np.float32)
+    result = ExactSearcher.build([vectors]).search_with_exclusions(queries, k, np.array([exclusions], np.int64))
+    order = [id for id in brute_force(vectors, queries, len(vectors))[1][0] if id not in exclusions][:k]
+    assert result.block_ids[0].tolist() == order + [-1] * (k - len(order))
+
+
+def test_a_tensorflow_that_does_not_fit_is_a_sentence(monkeypatch):
+    real_import = builtins.__import__
+
+    def without_scann(name, *arguments, **keywords):
+        if name.startswith('scann'):
+            raise ImportError('undefined symbol: _ZN10tensorflow')
+        return real_import(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, '__import__', without_scann)
+    with pytest.raises(RealmError, match=r'found scann 1\.\S+ and tensorflow 2\.\S+, .* pip install "scann\[tf\]'):
+        import_scann()
+
+
+def test_exact_search_does_not_import_tensorflow():
+    code = 'import realm_tf.search.index, sys; sys.exit("tensorflow" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
