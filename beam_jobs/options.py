@@ -1,6 +1,7 @@
 """What all Beam jobs share: their options, and how they run, locally or elsewhere."""
 
 import argparse
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -43,7 +44,8 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
       run: does the work, given pipeline options and configuration.
       options_class: the job's own options.
     """
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     try:
         options = parse(sys.argv[1:], run.__module__, options_class)
         values = options.view_as(JobOptions)
@@ -55,7 +57,20 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         print('Interrupted. The same command goes on from here.', file=sys.stderr)
         sys.exit(130)
     finally:
-        for process in psutil.Process().children(recursive=True):
+        _kill_workers()
+
+
+def _stop(number: int, frame) -> None:
+    # First the workers: Beam would wait for ever for one that has started and not yet reported.
+    _kill_workers()
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+def _kill_workers() -> None:
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 
 

@@ -229,7 +229,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
         },
         'quickstart': {
             'sections': ('Geography', 'People and Society', 'Government', 'Economy', 'Communications'),
-            'max_countries': 48,
+            'max_countries': 28,
             'held_out_share': 0.25,
             'embed_workers': 1,
         },

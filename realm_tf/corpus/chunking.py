@@ -4,7 +4,7 @@ import bisect
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-import tensorflow as tf
+import numpy as np
 
 from realm_tf.config import CorpusConfig
 from realm_tf.corpus.block_store import Block
@@ -65,36 +65,36 @@ class Chunker:
             for document, of_document in zip(documents, spans, strict=True)
             for start, limit in of_document
         ]
-        rows = iter(self._tokenizer.tokenize_to_ragged(sentences).rows())
+        ids = self._tokenizer.tokenize_to_ragged(sentences).rows()
         titles = self._tokenizer.tokenize_to_ragged([document.title for document in documents]).rows()
-        for document, title_ids, of_document in zip(documents, titles, spans, strict=True):
-            room = self._config.block_length - NUM_SPECIAL - min(len(title_ids), MAX_TITLE_LENGTH)
-            pieces: list[Piece] = []
-            num_split = 0
-            for start, limit in of_document:
-                piece = Piece(document.text[start:limit], next(rows).tolist())
-                if len(piece.ids) > room:
-                    num_split += 1
-                    pieces.extend(self._split(piece, room))
-                else:
-                    pieces.append(piece)
-            yield (
-                [_block(document, title_ids.tolist(), of_block) for of_block in fill_blocks(pieces, room)],
-                num_split,
-            )
-
-    def _split(self, sentence: Piece, room: int) -> Iterator[Piece]:
-        """Splits a sentence that is too long, at words."""
-        encoded = sentence.text.encode()
-        _, starts, _ = self._tokenizer.tokenize_with_offsets(tf.constant([encoded]))
-        starts = starts[0].numpy().tolist()
-        words = [
-            index for index, id in enumerate(sentence.ids) if not self._vocabulary.pieces[id].startswith('##')
+        rooms = [
+            self._config.block_length - NUM_SPECIAL - min(len(title), MAX_TITLE_LENGTH) for title in titles
         ]
+        room_of_sentence = [room for room, of_document in zip(rooms, spans, strict=True) for _ in of_document]
+        too_long = [i for i, (of_one, room) in enumerate(zip(ids, room_of_sentence, strict=True)) if len(of_one) > room]
+        offsets = dict(zip(too_long, self._tokenizer.offsets([sentences[i] for i in too_long]), strict=True))
+        first = 0
+        for document, title_ids, of_document, room in zip(documents, titles, spans, rooms, strict=True):
+            pieces: list[Piece] = []
+            numbers = range(first, first + len(of_document))
+            for number in numbers:
+                sentence = Piece(sentences[number], ids[number].tolist())
+                if number in offsets:
+                    pieces.extend(self._split(sentence, offsets[number][0], room))
+                else:
+                    pieces.append(sentence)
+            blocks = [_block(document, title_ids.tolist(), of_block) for of_block in fill_blocks(pieces, room)]
+            yield blocks, sum(number in offsets for number in numbers)
+            first = numbers.stop
+
+    def _split(self, sentence: Piece, starts: np.ndarray, room: int) -> Iterator[Piece]:
+        """Splits a sentence that is too long, at words; `starts` says where its wordpieces do, in bytes."""
+        encoded = sentence.text.encode()
+        words = [index for index, id in enumerate(sentence.ids) if not self._vocabulary.pieces[id].startswith('##')]
         first, byte_start = 0, 0
         while first < len(sentence.ids):
             limit = split_point(words, first, first + room, len(sentence.ids))
-            byte_limit = starts[limit] if limit < len(sentence.ids) else len(encoded)
+            byte_limit = int(starts[limit]) if limit < len(sentence.ids) else len(encoded)
             yield Piece(encoded[byte_start:byte_limit].decode(), sentence.ids[first:limit], begins_sentence=first == 0)
             first, byte_start = limit, byte_limit
 

@@ -166,8 +166,9 @@ def write_factbook(
             train += lines[: quickstart.phrasings]
     if not train or not test:
         raise RealmError(
-            f'{len(countries)} countries with sections {list(quickstart.sections) or "all"} leave {len(train)} training '
-            f'and {len(test)} test questions. Raise quickstart.max_countries, or change quickstart.held_out_share.'
+            f'{len(countries)} countries with sections {list(quickstart.sections) or "all"} leave '
+            f'{len(train)} training and {len(test)} test questions. '
+            'Raise quickstart.max_countries, or change quickstart.held_out_share.'
         )
     with make_artifact(output, KIND, configuration=configuration, inputs=inputs, overwrite=overwrite) as draft:
         _write_lines(draft.path / 'documents.jsonl', documents)

@@ -51,7 +51,7 @@ class QuestionFile:
 
 
 def read_questions(path: epath.PathLike, regex: bool = False) -> QuestionFile:
-    """Reads a question file. Lines that cannot be used are told apart, and do not stop the others; empty ones are skipped.
+    """Reads a question file. A line that cannot be used does not stop the others; an empty one is skipped.
 
     Args:
       path: JSON Lines, local or `gs://`.
@@ -81,7 +81,7 @@ def read_questions(path: epath.PathLike, regex: bool = False) -> QuestionFile:
 
 
 def dev_split(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
-    """Splits training questions into training and development set by the rule of ORQA (section 4 of that paper's code).
+    """Splits training questions into training and development set by the rule of ORQA's code.
 
     A question is of the development set if FarmHash's 64-bit fingerprint of it, modulo 100,000, is a multiple of 10.
 

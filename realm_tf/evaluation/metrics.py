@@ -16,7 +16,7 @@ _RESAMPLES = 2000
 
 
 def normalize_answer(text: str) -> str:
-    """The text as exact match compares it: NFD, lower case, no punctuation, no articles, single spaces (SQuAD, ORQA)."""
+    """The text as exact match compares it: NFD, lower case, no punctuation, no articles, single spaces (SQuAD)."""
     text = unicodedata.normalize('NFD', text).lower().translate(_WITHOUT_PUNCTUATION)
     return ' '.join(_ARTICLES.sub(' ', text).split())
 
@@ -38,7 +38,7 @@ def is_correct(prediction: str, question: Question) -> bool:
 
 
 def token_f1(prediction: str, answers: Sequence[str]) -> float:
-    """The harmonic mean of the precision and recall of the prediction's words, normalised, against the closest answer."""
+    """The harmonic mean of precision and recall of the prediction's words, normalised, against the closest answer."""
     return max(_token_f1(prediction, answer) for answer in answers)
 
 

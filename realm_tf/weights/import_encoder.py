@@ -21,7 +21,7 @@ from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_ret
 from realm_tf.weights.parameters import assign_parameters
 from realm_tf.weights.principal_components import set_projection
 
-PRINCIPAL_COMPONENT_BLOCKS = 1024
+PRINCIPAL_COMPONENT_BLOCKS = 512
 _BATCH = 32
 
 
