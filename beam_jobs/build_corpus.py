@@ -1,6 +1,6 @@
 """Cuts documents into blocks: the corpus.
 
-    python -m beam_jobs.build_corpus --input 'articles/*.jsonl.gz' --vocabulary vocab.txt --output corpus --num_workers 2
+    python -m beam_jobs.build_corpus --input 'articles/*.jsonl.gz' --vocabulary vocab.txt --output corpus
 
 Documents are JSON Lines of `{"id", "title", "text"}`. The shards of the corpus are the elements of the pipeline: each
 is a run of documents, so that blocks keep the documents' order and every shard is the same whoever makes it. A shard is
@@ -57,9 +57,7 @@ def run(options: PipelineOptions, config: Config) -> None:
     if outdated_because(job.output, KIND, configuration, inputs) is None:
         print(f'{job.output} is up to date.')
         return
-    with make_artifact(
-        job.output, KIND, configuration=configuration, inputs=inputs, overwrite=job.overwrite
-    ) as draft:
+    with make_artifact(job.output, KIND, configuration=configuration, inputs=inputs, overwrite=job.overwrite) as draft:
         vocabulary.write(draft.path / VOCABULARY)
         shards = plan_shards(files, draft.path, config.corpus.num_shards)
         waiting = [shard for shard in shards if not epath.Path(shard.file).exists()]

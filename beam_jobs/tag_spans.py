@@ -49,9 +49,7 @@ def run(options: PipelineOptions, config: Config) -> None:
     if outdated_because(job.output, KIND, configuration, inputs) is None:
         print(f'{job.output} is up to date.')
         return
-    with make_artifact(
-        job.output, KIND, configuration=configuration, inputs=inputs, overwrite=job.overwrite
-    ) as draft:
+    with make_artifact(job.output, KIND, configuration=configuration, inputs=inputs, overwrite=job.overwrite) as draft:
         num_shards = len(corpus.shard_ranges)
         shards = [
             Shard(blocks, str(draft.path / shard_name(SHARDS, number, num_shards)))

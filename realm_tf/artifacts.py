@@ -55,7 +55,9 @@ class Artifact:
         """
         for name, expected in self.files.items():
             if file_checksum(self.path / name) != expected['sha256']:
-                raise RealmError(f'{self.path / name} is corrupt: its checksum is not the one in the manifest. Make it again.')
+                raise RealmError(
+                    f'{self.path / name} is corrupt: its checksum is not the one in the manifest. Make it again.'
+                )
         return self
 
     def require_input(self, role: str, expected: 'Artifact') -> 'Artifact':
@@ -101,7 +103,9 @@ def open_artifact(path: epath.PathLike, kind: str | None = None) -> Artifact:
         )
         version = manifest['format_version']
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RealmError(f'{manifest_path} cannot be read as a manifest ({error!r}). Make the artefact again.') from error
+        raise RealmError(
+            f'{manifest_path} cannot be read as a manifest ({error!r}). Make the artefact again.'
+        ) from error
     if kind is not None and artifact.kind != kind:
         raise RealmError(f'{path} is a {artifact.kind}, where a {kind} is needed.')
     if version != FORMAT_VERSION:
@@ -112,7 +116,9 @@ def open_artifact(path: epath.PathLike, kind: str | None = None) -> Artifact:
     for name, expected in artifact.files.items():
         file = path / name
         if not file.exists() or file.stat().length != expected['bytes']:
-            raise RealmError(f'{path} is damaged: {name} is missing or not {expected["bytes"]} bytes long. Make it again.')
+            raise RealmError(
+                f'{path} is damaged: {name} is missing or not {expected["bytes"]} bytes long. Make it again.'
+            )
     return artifact
 
 
@@ -164,7 +170,9 @@ def make_artifact(
     if (path / MANIFEST).exists():
         reason = outdated_because(path, kind, configuration, inputs)
         if reason is not None and not overwrite:
-            raise RealmError(f'{path} already holds another artefact ({reason}). Name another directory, or give --overwrite.')
+            raise RealmError(
+                f'{path} already holds another artefact ({reason}). Name another directory, or give --overwrite.'
+            )
         (path / MANIFEST).unlink()
         _clear(path)
     elif path.exists() and any(path.iterdir()):

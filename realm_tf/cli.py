@@ -98,7 +98,9 @@ def _set_help(sections: tuple[str, ...]) -> str:
 
 
 def _overwrite(command):
-    return click.option('--overwrite', is_flag=True, help='Replace what was made with other settings or inputs.')(command)
+    return click.option('--overwrite', is_flag=True, help='Replace what was made with other settings or inputs.')(
+        command
+    )
 
 
 @realm.command()
@@ -125,7 +127,9 @@ def factbook(output, overwrite, config):
 @realm.command('import')
 @click.option('--from', 'source', required=True, type=INPUT, help='A Hugging Face BERT directory.')
 @click.option('--to', 'output', required=True, type=OUTPUT, help='Directory of the encoder.')
-@click.option('--corpus', type=INPUT, help='A corpus to analyse, where the projection starts from principal components.')
+@click.option(
+    '--corpus', type=INPUT, help='A corpus to analyse, where the projection starts from principal components.'
+)
 @click.option('--random', is_flag=True, help='Read vocab.txt alone, and start from random weights.')
 @_overwrite
 @configured('encoder', 'retriever')
@@ -196,11 +200,12 @@ def refresh(run, corpus, parent):
 
     `realm pretrain` starts this beside itself.
     """
-    from realm_tf.training.refresh import ended, run_refresh
+    from realm_tf.training.refresh import NICENESS, ended, run_refresh
 
     if parent is None:
         run_refresh(run, corpus)
     else:
+        os.nice(NICENESS)
         run_refresh(run, corpus, until=lambda: ended(parent))
 
 

@@ -186,8 +186,9 @@ _PRESETS: dict[str, dict[str, Any]] = {
         'pretrain': {'batch_size': 8, 'steps': 20_000, 'refresh_workers': 2},
         'finetune': {'batch_size': 4, 'epochs': 5},
     },
-    # The quickstart, in float32 and without dropout for the sake of time: MiniLM's shape and, because its body was trained so, mean pooling and a projection from a
-    # principal-component analysis in place of the paper's fresh one on [CLS].
+    # The quickstart, in float32 and without dropout for the sake of time: MiniLM's shape and, because its body was
+    # trained so, mean pooling and a projection from a principal-component analysis in place of the paper's fresh one
+    # on [CLS].
     'small': {
         'precision': 'float32',
         'encoder': {

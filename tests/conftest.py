@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import importlib.util
+import json
 import os
 import pathlib
 
@@ -31,3 +32,103 @@ def vocabulary_path(pretrained_directory) -> pathlib.Path:
 def vocabulary(vocabulary_path) -> Vocabulary:
     """The vocabulary of uncased BERT."""
     return Vocabulary.read(vocabulary_path)
+
+
+DOCUMENTS = [
+    {
+        'id': f'{number}',
+        'title': title,
+        'text': f'{title} is a town in {country}. It was founded on {1 + number} May {1800 + number} by {founder}.\n'
+        f'The river {river} runs through {title}. {founder} was born there in {1750 + number}. '
+        f'About {3 + number},000 people live in {title}, and most of them speak {language}.',
+    }
+    for number, (title, country, founder, river, language) in enumerate(
+        (town, country, founder, river, language)
+        for town, river in (('Alba', 'Tern'), ('Brevo', 'Ister'), ('Cardo', 'Lune'), ('Dorn', 'Wye'), ('Elsö', 'Ouse'))
+        for country, language in (('France', 'French'), ('Poland', 'Polish'), ('Peru', 'Spanish'), ('Ghana', 'English'))
+        for founder in ('Ada Long', 'Émile Short')
+    )
+]
+
+
+@pytest.fixture(scope='session')
+def tiny_config():
+    """The preset of tests, without dropout."""
+    from realm_tf.config import load_config
+
+    return load_config('tiny', overrides={'encoder.dropout': 0.0, 'corpus.block_length': 48})
+
+
+@pytest.fixture(scope='session')
+def tiny_corpus(tmp_path_factory, vocabulary_path, tiny_config) -> pathlib.Path:
+    """A corpus of a few invented towns, made by the job."""
+    from beam_jobs import build_corpus
+    from beam_jobs.options import parse
+
+    directory = tmp_path_factory.mktemp('tiny')
+    lines = ''.join(json.dumps(document, ensure_ascii=False) + '\n' for document in DOCUMENTS)
+    (directory / 'documents.jsonl').write_text(lines)
+    arguments = ['--input', str(directory / 'documents.jsonl'), '--vocabulary', str(vocabulary_path)]
+    arguments += ['--output', str(directory / 'corpus')]
+    options = parse(arguments, build_corpus.__name__, build_corpus.BuildCorpusOptions)
+    build_corpus.run(options, tiny_config)
+    return directory / 'corpus'
+
+
+@pytest.fixture(scope='session')
+def tiny_spans(tmp_path_factory, tiny_corpus, tiny_config) -> pathlib.Path:
+    """The dates of the tiny corpus, found by the job."""
+    from beam_jobs import tag_spans
+    from beam_jobs.options import parse
+
+    output = tmp_path_factory.mktemp('tiny-spans') / 'spans'
+    arguments = ['--corpus', str(tiny_corpus), '--output', str(output)]
+    tag_spans.run(parse(arguments, tag_spans.__name__, tag_spans.TagSpansOptions), tiny_config)
+    return output
+
+
+@pytest.fixture(scope='session')
+def tiny_encoder(tmp_path_factory, pretrained_directory, tiny_config) -> pathlib.Path:
+    """A random encoder."""
+    from realm_tf.weights.import_encoder import import_encoder
+
+    output = tmp_path_factory.mktemp('tiny-encoder') / 'encoder'
+    import_encoder(pretrained_directory, output, tiny_config, inputs={}, pretrained=False)
+    return output
+
+
+@pytest.fixture(scope='session')
+def tiny_embeddings(tmp_path_factory, tiny_corpus, tiny_encoder, tiny_config) -> pathlib.Path:
+    """The tiny corpus, embedded by the random encoder with the job."""
+    from beam_jobs import embed_blocks
+    from beam_jobs.options import parse
+
+    output = tmp_path_factory.mktemp('tiny-embeddings') / 'embeddings'
+    arguments = ['--corpus', str(tiny_corpus), '--encoder', str(tiny_encoder), '--output', str(output)]
+    embed_blocks.run(parse(arguments, embed_blocks.__name__, embed_blocks.EmbedBlocksOptions), tiny_config)
+    return output
+
+
+@pytest.fixture(scope='session')
+def tiny_index(tmp_path_factory, tiny_embeddings, tiny_config) -> pathlib.Path:
+    """An index over the tiny embeddings."""
+    from realm_tf.search.index import build_index
+
+    output = tmp_path_factory.mktemp('tiny-index') / 'index'
+    build_index(tiny_embeddings, output, tiny_config.index)
+    return output
+
+
+@pytest.fixture(scope='session')
+def tiny_questions(tmp_path_factory) -> pathlib.Path:
+    """Questions about the towns of the tiny corpus."""
+    path = tmp_path_factory.mktemp('tiny-questions') / 'questions.jsonl'
+    questions = [
+        {
+            'question': f'When was {document["title"]} founded?',
+            'answer': [document['text'].split(' on ')[1].split(' by ')[0]],
+        }
+        for document in DOCUMENTS
+    ]
+    path.write_text(''.join(json.dumps(question) + '\n' for question in questions))
+    return path

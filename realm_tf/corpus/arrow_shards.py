@@ -1,6 +1,7 @@
-"""Memory-mapped Arrow shards of texts and of lists of numbers, and rows gathered from them without a copy of the rest."""
+"""Memory-mapped Arrow shards of texts and of lists of numbers, whose rows are gathered without a copy of the rest."""
 
 import bisect
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 
@@ -50,7 +51,7 @@ class ArrowShards:
         self._batches = [_open(path) for path in paths]
         sizes = [batch.num_rows for batch in self._batches]
         starts = np.cumsum([0, *sizes])
-        self.ranges = [range(int(a), int(b)) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        self.ranges = [range(int(a), int(b)) for a, b in itertools.pairwise(starts)]
         self._starts = starts[:-1].tolist()
 
     def __len__(self) -> int:
@@ -59,8 +60,7 @@ class ArrowShards:
     def lists(self, column: str, rows: np.ndarray) -> Ragged:
         """Rows of a column of lists of numbers."""
         parts = [
-            _gather(*_list_buffers(self._batches[shard].column(column)), local)
-            for shard, local in self._by_shard(rows)
+            _gather(*_list_buffers(self._batches[shard].column(column)), local) for shard, local in self._by_shard(rows)
         ]
         return self._in_order(rows, parts, np.int32)
 

@@ -67,9 +67,7 @@ class Chunker:
         ]
         ids = self._tokenizer.tokenize_to_ragged(sentences).rows()
         titles = self._tokenizer.tokenize_to_ragged([document.title for document in documents]).rows()
-        rooms = [
-            self._config.block_length - NUM_SPECIAL - min(len(title), MAX_TITLE_LENGTH) for title in titles
-        ]
+        rooms = [self._config.block_length - NUM_SPECIAL - min(len(title), MAX_TITLE_LENGTH) for title in titles]
         room_of_sentence = [room for room, of_document in zip(rooms, spans, strict=True) for _ in of_document]
         too_long = [i for i, (of_one, room) in enumerate(zip(ids, room_of_sentence, strict=True)) if len(of_one) > room]
         offsets = dict(zip(too_long, self._tokenizer.offsets([sentences[i] for i in too_long]), strict=True))

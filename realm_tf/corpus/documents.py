@@ -72,8 +72,8 @@ def count_lines(path: epath.PathLike) -> int:
 
 def _lines(path: epath.Path) -> Iterator[bytes]:
     try:
-        with path.open('rb') as file:
-            yield from gzip.open(file) if path.suffix == '.gz' else file
+        with path.open('rb') as file, gzip.open(file) if path.suffix == '.gz' else file as lines:
+            yield from lines
     except (OSError, EOFError) as error:
         raise RealmError(f'{path} cannot be read: {error}.') from error
 

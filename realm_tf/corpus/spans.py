@@ -34,7 +34,7 @@ _DATE = re.compile(
 )
 # Kinds of entities that are salient; spaCy's others are quantities.
 _LABELS = frozenset(
-    'PERSON NORP FAC ORG GPE LOC PRODUCT EVENT WORK_OF_ART LAW LANGUAGE DATE'.split()
+    ['PERSON', 'NORP', 'FAC', 'ORG', 'GPE', 'LOC', 'PRODUCT', 'EVENT', 'WORK_OF_ART', 'LAW', 'LANGUAGE', 'DATE']
 )
 
 

@@ -55,7 +55,12 @@ def run_quickstart(workdir: str, preset: str, seed: int) -> None:
     for stage in stages(directory, config):
         _run(stage, directory, settings, measurements)
     questions = _questions_to_ask(directory)
-    _run(Stage('Three questions', ('ask', '--model', str(directory / 'model'), *questions), None), directory, (), measurements)
+    _run(
+        Stage('Three questions', ('ask', '--model', str(directory / 'model'), *questions), None),
+        directory,
+        (),
+        measurements,
+    )
     report = write_report(directory, preset, config, measurements)
     print(f'\nThe report: {report}')
     print(f'Ask it yourself: realm ask --model {directory / "model"} "What is the capital of Uruguay?"')

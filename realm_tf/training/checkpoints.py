@@ -94,7 +94,9 @@ class Checkpoints:
             self._pending = None
 
     def _write(self, step: int, files: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-        with make_artifact(step_directory(self._directory, step), KIND, configuration={}, inputs={}, overwrite=True) as draft:
+        with make_artifact(
+            step_directory(self._directory, step), KIND, configuration={}, inputs={}, overwrite=True
+        ) as draft:
             for name, tensors in files.items():
                 write_tensors(tensors, draft.path / f'{name}.safetensors')
         for old in steps_below(self._directory)[:-KEPT]:

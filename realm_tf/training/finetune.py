@@ -19,7 +19,6 @@ from realm_tf.models.span_reader import SpanReader
 from realm_tf.search.embeddings import Embeddings, sorted_by_score
 from realm_tf.search.index import open_index
 from realm_tf.text.packing import pack_queries, pack_reader_inputs
-from realm_tf.text.ragged import Ragged
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.ict import require_vocabulary

@@ -113,9 +113,7 @@ def inverse_cloze_batch(
         queries.append(body[start:limit])
         is_removed = generator.random() < config.ict.removal_probability
         documents.append(np.concatenate([body[:start], body[limit:]]) if is_removed else body)
-    packed = pack_documents(
-        corpus.title_ids(rows), Ragged.of(documents), corpus.block_length, corpus.vocabulary
-    )
+    packed = pack_documents(corpus.title_ids(rows), Ragged.of(documents), corpus.block_length, corpus.vocabulary)
     return {
         'query_ids': pack_queries(Ragged.of(queries), config.ict.query_length, corpus.vocabulary),
         'document_ids': packed.token_ids,

@@ -21,7 +21,6 @@ from realm_tf.progress import Progress
 from realm_tf.search.index import open_index
 from realm_tf.search.searcher import Searcher
 from realm_tf.text.packing import pack_documents, pack_queries, pack_reader_inputs
-from realm_tf.text.ragged import Ragged
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.generations import (
     Generation,

@@ -54,6 +54,8 @@ def build_generation(
 
     config = config_from_dict(snapshot.configuration, source=str(snapshot.path))
     generation = generation_of_step(run, snapshot.counts['step'])
+    # The trainer waits for the first index; from then on it needs the cores.
+    threads = () if newest_generation(run) is None else ('--threads_per_worker', '1')
     if not _is_made_from(generation, snapshot):
         retriever = make_retriever(config)
         load_parameters(retriever, snapshot.path / RETRIEVER)
@@ -73,7 +75,7 @@ def build_generation(
             *('--encoder', str(generation.encoder)),
             *('--output', str(generation.embeddings)),
             *('--num_workers', str(config.pretrain.refresh_workers)),
-            *('--threads_per_worker', '1'),
+            *threads,
             *('--set', f'embed.tokens_per_batch={config.embed.tokens_per_batch}'),
         ],
         until,
@@ -102,7 +104,9 @@ def builder_process(run: epath.Path, corpus_path: epath.PathLike) -> Iterator[Ca
     def check():
         if builder.poll() is not None:
             last = log_path.read_text().strip().splitlines()[-1:] or ['it said nothing']
-            raise RealmError(f'The index builder ended with status {builder.returncode}: {last[0]} (all of it: {log_path})')
+            raise RealmError(
+                f'The index builder ended with status {builder.returncode}: {last[0]} (all of it: {log_path})'
+            )
 
     try:
         yield check
@@ -133,7 +137,7 @@ def _run_job(command: list[str], until: Callable[[], bool]) -> None:
 
 
 def _is_made_from(generation: Generation, snapshot: Artifact) -> bool:
-    """Whether the generation's encoder is there, and is that of the snapshot; if it is another, its place is cleared."""
+    """Whether the generation's encoder is there and the snapshot's own; the place of another one is cleared."""
     try:
         open_artifact(generation.encoder, 'encoder').require_input('snapshot', snapshot)
     except RealmError:

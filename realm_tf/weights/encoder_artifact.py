@@ -89,9 +89,7 @@ def write_encoder(
     # TensorFlow is needed only to write the SavedModel, not to open the artefact.
     from realm_tf.weights.retriever_saved_model import save_retriever
 
-    with make_artifact(
-        path, KIND, configuration=configuration, inputs=inputs, overwrite=overwrite
-    ) as draft:
+    with make_artifact(path, KIND, configuration=configuration, inputs=inputs, overwrite=overwrite) as draft:
         vocabulary.write(draft.path / VOCABULARY)
         save_parameters(retriever, draft.path / RETRIEVER)
         if knowledge_augmented_encoder is not None:

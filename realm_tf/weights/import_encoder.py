@@ -64,7 +64,7 @@ def import_encoder(
     if pretrained:
         _require_same_encoder(source, config)
         parameters = hugging_face.read_encoder_parameters(source, config.encoder.num_layers)
-        for body in _bodies(retriever) + [knowledge_augmented_encoder.encoder]:
+        for body in [*_bodies(retriever), knowledge_augmented_encoder.encoder]:
             assign_parameters_of_body(body, parameters, source=str(source))
     if config.retriever.projection_start == 'pca':
         if corpus_path is None:

@@ -19,9 +19,7 @@ def make_retriever(config: Config) -> DualEncoder:
         'projection_layer_norm_epsilon': config.retriever.projection_layer_norm_epsilon,
     }
     return _built(
-        DualEncoder(
-            tower, shared_towers=config.retriever.shared_towers, dtype=config.precision, name='retriever'
-        ),
+        DualEncoder(tower, shared_towers=config.retriever.shared_towers, dtype=config.precision, name='retriever'),
         config,
     )
 

@@ -12,7 +12,7 @@ from realm_tf.errors import RealmError
 
 
 def named_parameters(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
-    """The trainable variables of a built layer by their path below it, such as `tower/encoder/layer_0/output/kernel`."""
+    """The trainable variables of a built layer by their path below it, such as `encoder/layer_0/output/kernel`."""
     return {variable.path.partition('/')[2]: variable for variable in layer.trainable_variables}
 
 

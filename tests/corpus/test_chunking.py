@@ -7,9 +7,7 @@ from realm_tf.corpus.chunking import Chunker, Piece, fill_blocks, split_point
 from realm_tf.corpus.documents import Document
 from realm_tf.corpus.sentences import split_sentences
 
-TEXTS = st.text(
-    st.sampled_from('abc .!?\n\t-éß東京😀ABC01') | st.characters(exclude_categories=('Cs',)), max_size=400
-)
+TEXTS = st.text(st.sampled_from('abc .!?\n\t-éß東京😀ABC01') | st.characters(exclude_categories=('Cs',)), max_size=400)
 
 
 @given(TEXTS)

@@ -40,7 +40,9 @@ def test_the_retriever_scores_by_inner_products(pooling, shared):
     settings = dataclasses.replace(CONFIG.retriever, pooling=pooling, shared_towers=shared)
     retriever = make_retriever(dataclasses.replace(CONFIG, retriever=settings))
     queries, documents, segments = ids(2, 6), ids(3, 8, seed=1), np.zeros((3, 8), np.int32)
-    expected = np.asarray(retriever.embed_queries(queries)) @ np.asarray(retriever.embed_documents(documents, segments)).T
+    expected = (
+        np.asarray(retriever.embed_queries(queries)) @ np.asarray(retriever.embed_documents(documents, segments)).T
+    )
     np.testing.assert_allclose(retriever(queries, documents, segments), expected, atol=1e-4)
 
 
@@ -94,6 +96,9 @@ def test_layers_survive_their_configuration():
     again = BertEncoder.from_config(encoder.get_config())
     assert again.get_config() == encoder.get_config()
     retriever = make_retriever(CONFIG)
-    assert keras.saving.deserialize_keras_object(
-        keras.saving.serialize_keras_object(retriever), custom_objects={'DualEncoder': type(retriever)}
-    ).get_config() == retriever.get_config()
+    assert (
+        keras.saving.deserialize_keras_object(
+            keras.saving.serialize_keras_object(retriever), custom_objects={'DualEncoder': type(retriever)}
+        ).get_config()
+        == retriever.get_config()
+    )

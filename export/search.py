@@ -1,0 +1,81 @@
+"""Search in the graph."""
+
+import abc
+
+import numpy as np
+import tensorflow as tf
+
+from realm_tf.environment import import_scann
+from realm_tf.errors import RealmError
+
+
+class GraphSearcher(tf.Module, abc.ABC):
+    """Finds the blocks with the highest inner products, as TensorFlow operations.
+
+    Args:
+      embeddings: of the blocks, float32 `[blocks, dimension]`.
+    """
+
+    def __init__(self, embeddings: np.ndarray):
+        super().__init__()
+        self._embeddings = tf.Variable(embeddings, trainable=False, name='block_embeddings')
+
+    @abc.abstractmethod
+    def search(self, queries: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Searches for queries, float32 `[batch, dimension]`: int64 block ids and exact scores `[batch, k]`, sorted."""
+
+
+class ExactGraphSearcher(GraphSearcher):
+    """Exact search with core operations: a stock TensorFlow Serving runs it."""
+
+    def search(self, queries, k):
+        scores, block_ids = tf.math.top_k(tf.matmul(queries, self._embeddings, transpose_b=True), k)
+        return tf.cast(block_ids, tf.int64), scores
+
+
+class ScannGraphSearcher(GraphSearcher):
+    """Approximate search with ScaNN's operations, sorted by the exact scores.
+
+    Args:
+      embeddings: of the blocks, float32 `[blocks, dimension]`.
+    """
+
+    # Found and scored exactly, for each block that is wanted.
+    _CANDIDATES = 8
+
+    def __init__(self, embeddings: np.ndarray):
+        super().__init__(embeddings)
+        scann = import_scann()
+        self._operations = scann.scann_ops
+        builder = scann.scann_ops.builder(embeddings, self._CANDIDATES, 'dot_product')
+        if len(embeddings) < 1000:
+            builder = builder.score_brute_force()
+        else:
+            leaves = int(2 * np.sqrt(len(embeddings)))
+            builder = builder.tree(leaves, max(10, leaves // 4), training_sample_size=250_000)
+            builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(200)
+        self._module = builder.build().serialize_to_module()
+
+    def search(self, queries, k):
+        searcher = self._operations.searcher_from_module(self._module)
+        found, scores = searcher.search_batched(queries, final_num_neighbors=max(k, self._CANDIDATES))
+        found = tf.cast(found, tf.int64)
+        # ScaNN pads with id 0 and the score NaN.
+        exact = tf.einsum('bd,bkd->bk', queries, tf.gather(self._embeddings, found))
+        exact = tf.where(tf.math.is_nan(scores), float('-inf'), exact)
+        best, order = tf.math.top_k(exact, k)
+        return tf.gather(found, order, batch_dims=1), best
+
+
+SEARCHERS = {'exact': ExactGraphSearcher, 'scann': ScannGraphSearcher}
+
+
+def make_searcher(name: str, embeddings: np.ndarray) -> GraphSearcher:
+    """The searcher of that name.
+
+    Raises:
+      RealmError: if there is none.
+    """
+    if name not in SEARCHERS:
+        raise RealmError(f'There is no searcher {name!r} for an export; there are {", ".join(SEARCHERS)}.')
+    return SEARCHERS[name](embeddings)

@@ -1,0 +1,117 @@
+"""The trainings end to end, on a corpus of a few towns: resume, lineage, the refresh beside the training."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from realm_tf.artifacts import open_artifact
+from realm_tf.config import config_from_dict, config_to_dict, recipe
+from realm_tf.errors import RealmError
+from realm_tf.training import finetune, ict, pretrain
+from realm_tf.training.checkpoints import step_directory
+from realm_tf.training.runs import prepare_run
+from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
+from realm_tf.weights.parameters import read_tensors
+
+
+def with_settings(config, section, **settings):
+    return dataclasses.replace(config, **{section: dataclasses.replace(getattr(config, section), **settings)})
+
+
+def prepared(run, result, config, *sections):
+    assert prepare_run(run, result, configuration=recipe(config, *sections), inputs={}, overwrite=True)
+    return run
+
+
+def losses(run):
+    return [json.loads(line)['loss'] for line in (run / 'metrics.jsonl').read_text().splitlines()]
+
+
+def test_ict_learns_and_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, tiny_corpus, tiny_encoder, tiny_config):
+    config = with_settings(tiny_config, 'ict', steps=12, batch_size=8, checkpoint_every=5)
+    config = with_settings(config, 'encoder', dropout=0.1)
+    whole = prepared(tmp_path / 'whole', 'encoder', config, 'ict')
+    ict.train(tiny_corpus, tiny_encoder, whole, config)
+    assert np.mean(losses(whole)[-4:]) < np.mean(losses(whole)[:4])
+
+    killed = prepared(tmp_path / 'killed', 'encoder', config, 'ict')
+    program = (
+        'import json, os, sys, signal\n'
+        'from realm_tf.config import config_from_dict\n'
+        'from realm_tf.training import ict, loop\n'
+        'class Killing(loop.Progress):\n'
+        '    def advance(self, *arguments, **figures):\n'
+        '        super().advance(*arguments, **figures)\n'
+        '        self.made = getattr(self, "made", 0) + 1\n'
+        '        if self.made == 8: os.kill(os.getpid(), signal.SIGKILL)\n'
+        'loop.Progress = Killing\n'
+        'ict.train(*sys.argv[1:4], config_from_dict(json.loads(sys.argv[4])))\n'
+    )
+    arguments = [str(tiny_corpus), str(tiny_encoder), str(killed), json.dumps(config_to_dict(config))]
+    ended = subprocess.run([sys.executable, '-c', program, *arguments], env=os.environ, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert not (killed / 'encoder').exists()
+    ict.train(tiny_corpus, tiny_encoder, killed, config)
+    assert losses(killed) == losses(whole)
+    for name, tensor in read_tensors(whole / 'encoder' / RETRIEVER).items():
+        np.testing.assert_array_equal(tensor, read_tensors(killed / 'encoder' / RETRIEVER)[name])
+
+
+def test_pretraining_refreshes_its_index_in_a_process_of_its_own(
+    tmp_path, tiny_corpus, tiny_spans, tiny_encoder, tiny_config
+):
+    config = with_settings(tiny_config, 'pretrain', steps=4, batch_size=2, refresh_every=2, checkpoint_every=2)
+    run = prepared(tmp_path / 'run', 'encoder', config, 'pretrain', 'embed', 'index')
+    pretrain.train(tiny_corpus, tiny_spans, tiny_encoder, run, config)
+    metrics = [json.loads(line) for line in (run / 'metrics.jsonl').read_text().splitlines()]
+    assert [line['step'] for line in metrics] == [1, 2, 3, 4]
+    assert all(np.isfinite(line['loss']) and 0 <= line['null_probability'] <= 1 for line in metrics)
+    assert metrics[0]['generation'] == 0 and metrics[0]['staleness_steps'] == 1
+    generation = step_directory(run / 'generations', 0)
+    embeddings = open_artifact(generation / 'embeddings', 'embeddings')
+    embeddings.require_input('encoder', open_artifact(generation / 'encoder', 'encoder'))
+    assert open_artifact(generation / 'index', 'index').counts['recall'] >= config.index.minimum_recall
+    # The trainer changed the retriever; the first generation still holds the one it started from.
+    start = read_tensors(tiny_encoder / RETRIEVER)
+    name = 'tower/projection/kernel'
+    np.testing.assert_array_equal(read_tensors(generation / 'encoder' / RETRIEVER)[name], start[name])
+    assert np.abs(read_tensors(run / 'encoder' / RETRIEVER)[name] - start[name]).max() > 0
+    assert Encoder.open(run / 'encoder').artifact.counts['step'] == 4
+
+
+def test_finetuning_learns_to_answer(
+    tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, tiny_config
+):
+    config = with_settings(tiny_config, 'finetune', epochs=3, batch_size=4, num_candidates=20, reader_length=72)
+    run = prepared(tmp_path / 'run', 'model', config, 'finetune')
+    finetune.train(tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, run, config, inputs={})
+    assert np.mean(losses(run)[-5:]) < np.mean(losses(run)[:5])
+    assert config_from_dict(open_artifact(run / 'model', 'model').configuration).finetune == config.finetune
+
+
+def test_embeddings_of_another_encoder_are_refused(
+    tmp_path, tiny_corpus, pretrained_directory, tiny_embeddings, tiny_index, tiny_questions, tiny_config
+):
+    from realm_tf.weights.import_encoder import import_encoder
+
+    other = dataclasses.replace(tiny_config, seed=1)
+    import_encoder(pretrained_directory, tmp_path / 'encoder', other, inputs={}, pretrained=False)
+    with pytest.raises(RealmError, match='was not made from the encoder'):
+        finetune.train(
+            tiny_corpus, tmp_path / 'encoder', tiny_embeddings, tiny_index, tiny_questions, tmp_path, other, inputs={}
+        )
+
+
+def test_a_run_with_other_settings_is_not_thrown_away_unasked(tmp_path, tiny_config):
+    prepared(tmp_path / 'run', 'encoder', tiny_config, 'ict')
+    (tmp_path / 'run' / 'checkpoints').mkdir()
+    other = recipe(with_settings(tiny_config, 'ict', steps=3), 'ict')
+    with pytest.raises(RealmError, match='other settings or inputs'):
+        prepare_run(tmp_path / 'run', 'encoder', configuration=other, inputs={})
+    assert (tmp_path / 'run' / 'checkpoints').exists()
