@@ -62,7 +62,10 @@ def run(options: PipelineOptions, config: Config) -> None:
         shards = plan_shards(files, draft.path, config.corpus.num_shards)
         waiting = [shard for shard in shards if not epath.Path(shard.file).exists()]
         # Leaving the pipeline's block runs it.
-        with progress_of_files('Corpus', [shard.file for shard in shards]), beam.Pipeline(options=options) as pipeline:
+        with (
+            progress_of_files('Corpus', dict.fromkeys((shard.file for shard in shards), 1), 'shard'),
+            beam.Pipeline(options=options) as pipeline,
+        ):
             (
                 pipeline
                 | 'Shards' >> beam.Create(waiting)

@@ -8,10 +8,8 @@ name, then renames it: a shard is there whole or not at all, and an interrupted 
 """
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import os
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -24,11 +22,10 @@ from apache_beam.utils.shared import Shared
 from etils import epath
 
 from beam_jobs.options import JobOptions, main
-from realm_tf.artifacts import Artifact, make_artifact, open_artifact, outdated_because
+from beam_jobs.progress import progress_of_files
+from realm_tf.artifacts import make_artifact, open_artifact, outdated_because
 from realm_tf.config import Config, config_to_dict
 from realm_tf.corpus.block_store import BlockStore
-from realm_tf.errors import RealmError
-from realm_tf.progress import Progress
 from realm_tf.search.embeddings import shard_name
 from realm_tf.text.packing import pack_documents
 from realm_tf.text.vocabulary import Vocabulary
@@ -36,7 +33,6 @@ from realm_tf.text.vocabulary import Vocabulary
 # Batches are padded to a multiple of this, so that a device sees few shapes.
 LENGTH_STEP = 16
 COUNTERS = ('blocks', 'tokens', 'padding', 'milliseconds')
-_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 class EmbedBlocksOptions(JobOptions):
@@ -66,7 +62,7 @@ def run(options: PipelineOptions, config: Config) -> None:
     if outdated_because(job.output, 'embeddings', configuration, inputs) is None:
         print(f'{job.output} is up to date.')
         return
-    require_same_vocabulary(corpus, encoder)
+    corpus.require_vocabulary(Vocabulary.read(encoder.path / 'vocab.txt'), encoder.path)
     with make_artifact(
         job.output, 'embeddings', configuration=configuration, inputs=inputs, overwrite=job.overwrite
     ) as draft:
@@ -75,7 +71,7 @@ def run(options: PipelineOptions, config: Config) -> None:
             Shard(blocks, str(draft.path / shard_name(number, num_shards)))
             for number, blocks in enumerate(corpus.shard_ranges)
         ]
-        with _progress(shards):
+        with progress_of_files('Embedding', {shard.file: len(shard.blocks) for shard in shards}, 'block'):
             counts = embed_shards(
                 [shard for shard in shards if not shard.is_embedded],
                 options,
@@ -89,22 +85,6 @@ def run(options: PipelineOptions, config: Config) -> None:
         f'Embedded {counts["blocks"]:,} blocks: {counts["tokens"]:,} tokens and {counts["padding"]:,} of padding '
         f'in {counts["milliseconds"] / 1000:.1f} s of all workers.'
     )
-
-
-def require_same_vocabulary(corpus: BlockStore, encoder: Artifact) -> None:
-    """Checks that the wordpiece ids in the corpus are those the encoder was trained on.
-
-    Raises:
-      RealmError: if the vocabularies differ.
-    """
-    vocabulary = Vocabulary.read(encoder.path / 'vocab.txt')
-    if vocabulary.digest != corpus.vocabulary.digest:
-        raise RealmError(
-            f'The corpus {corpus.artifact.path} has another vocabulary '
-            f'({len(corpus.vocabulary.pieces)} pieces, {corpus.vocabulary.digest[:12]}) than the encoder '
-            f'{encoder.path} ({len(vocabulary.pieces)} pieces, {vocabulary.digest[:12]}). '
-            "Build the corpus with the encoder's vocab.txt."
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,34 +235,6 @@ def batches_by_length(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[tu
 def _threads_per_worker(options: PipelineOptions) -> int:
     asked = options.view_as(EmbedBlocksOptions).threads_per_worker
     return asked or max(1, os.cpu_count() // options.view_as(DirectOptions).direct_num_workers)
-
-
-@contextlib.contextmanager
-def _progress(shards: Sequence[Shard]) -> Iterator[None]:
-    """Shows the blocks done by looking for finished files, as workers are other processes, or other machines."""
-    awaited = [shard for shard in shards if not shard.is_embedded]
-    total = sum(len(shard.blocks) for shard in shards)
-    done = total - sum(len(shard.blocks) for shard in awaited)
-    finished = threading.Event()
-
-    def watch() -> None:
-        remaining = awaited
-        while remaining:
-            last_look = finished.wait(_SECONDS_BETWEEN_LOOKS)
-            embedded = [shard for shard in remaining if shard.is_embedded]
-            progress.advance(sum(len(shard.blocks) for shard in embedded))
-            if last_look:
-                return
-            remaining = [shard for shard in remaining if shard not in embedded]
-
-    with Progress('Embedding', total, 'block', initial=done) as progress:
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            finished.set()
-            watcher.join()
 
 
 if __name__ == '__main__':

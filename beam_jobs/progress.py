@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from etils import epath
 
@@ -12,21 +12,28 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 @contextlib.contextmanager
-def progress_of_files(name: str, files: Sequence[str]) -> Iterator[None]:
-    """Shows how many of the files are there; workers are other processes, or other machines."""
-    paths = [epath.Path(file) for file in files]
-    done = sum(path.exists() for path in paths)
+def progress_of_files(name: str, sizes: Mapping[str, int], unit: str) -> Iterator[None]:
+    """Shows how much is done by looking for finished files, as workers are other processes, or other machines.
+
+    Args:
+      name: what is done.
+      sizes: what each file counts for.
+      unit: what they count.
+    """
+    awaited = {epath.Path(file): size for file, size in sizes.items()}
+
+    def finished_since() -> int:
+        finished = [path for path in awaited if path.exists()]
+        return sum(awaited.pop(path) for path in finished)
+
     ended = threading.Event()
 
     def watch() -> None:
-        seen = done
         while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            now = sum(path.exists() for path in paths)
-            progress.advance(now - seen)
-            seen = now
-        progress.advance(sum(path.exists() for path in paths) - seen)
+            progress.advance(finished_since())
+        progress.advance(finished_since())
 
-    with Progress(name, len(paths), 'shard', initial=done) as progress:
+    with Progress(name, sum(sizes.values()), unit, initial=finished_since()) as progress:
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:

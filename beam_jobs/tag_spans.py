@@ -57,7 +57,10 @@ def run(options: PipelineOptions, config: Config) -> None:
         ]
         waiting = [shard for shard in shards if not epath.Path(shard.file).exists()]
         # Leaving the pipeline's block runs it.
-        with progress_of_files('Spans', [shard.file for shard in shards]), beam.Pipeline(options=options) as pipeline:
+        with (
+            progress_of_files('Spans', {shard.file: len(shard.blocks) for shard in shards}, 'block'),
+            beam.Pipeline(options=options) as pipeline,
+        ):
             (
                 pipeline
                 | 'Shards' >> beam.Create(waiting)

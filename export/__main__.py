@@ -9,10 +9,9 @@ import click
 from etils import epath
 
 from export.errors import for_people
+from export.versions import KIND, newest_version
 from realm_tf.artifacts import make_artifact, open_artifact, outdated_because
 from realm_tf.errors import RealmError
-
-KIND = 'export'
 
 
 @click.command(context_settings={'show_default': True, 'help_option_names': ['-h', '--help']})
@@ -34,7 +33,7 @@ def export(model, corpus, embeddings, output, searcher):
     model.require_input('corpus', corpus).require_input('embeddings', embeddings)
     configuration = {'searcher': searcher}
     inputs = {'model': model.digest, 'corpus': corpus.digest, 'embeddings': embeddings.digest}
-    newest = max(versions(epath.Path(output)), default=0)
+    newest = newest_version(output)
     current = epath.Path(output) / str(newest)
     if newest and outdated_because(current, KIND, configuration, inputs) is None:
         click.echo(f'{current} is up to date.')
@@ -61,14 +60,6 @@ def export(model, corpus, embeddings, output, searcher):
         draft.counts['blocks'] = len(blocks)
     size = sum(file['bytes'] for file in open_artifact(path, KIND).files.values())
     click.echo(f'Wrote {path}: {len(blocks):,} blocks, {size / 1e6:.0f} MB.')
-
-
-def versions(base: epath.Path) -> list[int]:
-    """The versions below BASE that are whole, ascending; a directory that is not is written again."""
-    if not base.exists():
-        return []
-    numbered = [child for child in base.iterdir() if child.name.isdecimal() and (child / 'manifest.json').exists()]
-    return sorted(int(child.name) for child in numbered)
 
 
 if __name__ == '__main__':

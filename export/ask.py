@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 import click
 from etils import epath
 
-from export.__main__ import KIND, versions
 from export.errors import for_people
+from export.versions import KIND, newest_version
 from realm_tf.artifacts import open_artifact
 from realm_tf.errors import RealmError
 
@@ -60,7 +60,7 @@ class Answerer:
 
     def __init__(self, base: epath.PathLike):
         base = epath.Path(base)
-        newest = max(versions(base), default=0)
+        newest = newest_version(base)
         artifact = open_artifact(base / str(newest) if newest else base, KIND)
 
         import tensorflow as tf

@@ -66,7 +66,7 @@ class QuestionAnswerer(tf.Module):
         texts = tf.reshape(tf.gather(self._texts, block_ids), [-1])
         bodies, byte_starts, byte_limits = self._tokenizer.tokenize_with_offsets(texts)
         token_ids, segment_ids, body_starts = pack_reader_inputs(
-            tf.repeat(question_ids, blocks, axis=0),
+            tf.gather(question_ids, tf.repeat(tf.range(question_ids.nrows()), blocks)),
             bodies,
             self._settings.reader_length,
             self._vocabulary,

@@ -155,6 +155,7 @@ class QuickstartConfig:
 
     sections: tuple[str, ...] = _setting((), 'Sections of the Factbook that become documents; none: all.')
     max_countries: int | None = _setting(None, 'Countries taken; unset: all.')
+    countries_first: tuple[str, ...] = _setting(('Uruguay',), 'Countries taken before all others.')
     phrasings: int = _setting(3, 'Phrasings of each question in the training set.')
     held_out_share: float = _setting(0.2, 'Share of the countries held out for evaluation.')
     embed_workers: int = _setting(2, 'Workers of the embedding job.')

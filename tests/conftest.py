@@ -132,3 +132,22 @@ def tiny_questions(tmp_path_factory) -> pathlib.Path:
     ]
     path.write_text(''.join(json.dumps(question) + '\n' for question in questions))
     return path
+
+
+@pytest.fixture(scope='session')
+def tiny_model(
+    tmp_path_factory, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, tiny_config
+) -> pathlib.Path:
+    """A QA model of a few steps."""
+    from realm_tf.artifacts import open_artifact
+    from realm_tf.config import load_config, recipe
+    from realm_tf.training import finetune
+    from realm_tf.training.runs import prepare_run
+
+    run = tmp_path_factory.mktemp('tiny-model')
+    config = load_config('tiny', overrides={'encoder.dropout': 0.0, 'finetune.reader_length': 72})
+    paths = {'corpus': tiny_corpus, 'embeddings': tiny_embeddings}
+    inputs = {role: open_artifact(path, role).digest for role, path in paths.items()}
+    prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs)
+    finetune.train(tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, run, config, inputs)
+    return run / 'model'

@@ -9,6 +9,7 @@ from etils import epath
 
 from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.corpus.arrow_shards import INT_LIST, ArrowShards, write_shard
+from realm_tf.errors import RealmError
 from realm_tf.text.packing import MAX_TITLE_LENGTH
 from realm_tf.text.ragged import Ragged
 from realm_tf.text.vocabulary import Vocabulary
@@ -83,6 +84,24 @@ class BlockStore:
           RealmError: if there is none, or it is not whole.
         """
         return cls(open_artifact(path, KIND))
+
+    def require_vocabulary(self, vocabulary: Vocabulary, source: epath.PathLike) -> None:
+        """Checks that the wordpiece ids of the blocks are those an encoder was trained on.
+
+        Args:
+          vocabulary: the encoder's.
+          source: the encoder, for the message.
+
+        Raises:
+          RealmError: if the vocabularies differ.
+        """
+        if vocabulary.digest != self.vocabulary.digest:
+            raise RealmError(
+                f'The corpus {self.artifact.path} has another vocabulary '
+                f'({len(self.vocabulary.pieces)} pieces, {self.vocabulary.digest[:12]}) than the encoder '
+                f'{source} ({len(vocabulary.pieces)} pieces, {vocabulary.digest[:12]}). '
+                "Build the corpus with the encoder's vocab.txt."
+            )
 
     def __len__(self) -> int:
         return len(self._shards)

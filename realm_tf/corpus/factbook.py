@@ -144,6 +144,7 @@ def write_factbook(
     configuration = {
         'sections': quickstart.sections,
         'max_countries': quickstart.max_countries,
+        'countries_first': quickstart.countries_first,
         'phrasings': quickstart.phrasings,
         'held_out_share': quickstart.held_out_share,
         'seed': seed,
@@ -152,7 +153,7 @@ def write_factbook(
     inputs = {_PACKAGE: importlib.metadata.version(_PACKAGE)}
     if outdated_because(output, KIND, configuration, inputs) is None:
         return open_artifact(output, KIND)
-    countries = _chosen(read_countries(), quickstart.max_countries)
+    countries = _chosen(read_countries(), quickstart)
     documents = list(_documents(countries, quickstart.sections))
     questions, dropped = _answerable(countries, documents)
     held_out = _held_out((country for country, _, _ in questions), quickstart.held_out_share, seed)
@@ -186,24 +187,23 @@ def write_factbook(
     return open_artifact(output, KIND)
 
 
-def factbook_documents(sections: Sequence[str] = (), max_countries: int | None = None) -> Iterator[dict[str, str]]:
+def factbook_documents(quickstart: QuickstartConfig) -> Iterator[dict[str, str]]:
     """Makes documents: one a country and section, one field a line, countries in the order of their names.
 
     A field that an earlier section of the country holds word for word is not repeated. Contact details of embassies and
     notes that ten or more countries share are left out.
 
     Args:
-      sections: the sections taken; none for all.
-      max_countries: how many countries are taken, from all regions, sovereign ones with the most fields first.
+      quickstart: which sections and countries are taken.
 
     Yields:
       `{'id': 'uy-government', 'title': 'Uruguay: Government', 'text': 'Country name of Uruguay, …'}`.
 
     Raises:
-      RealmError: if the package is not installed, or there is no such section.
+      RealmError: if the package is not installed, or there is no such section or country.
     """
-    _check_sections(sections)
-    return _documents(_chosen(read_countries(), max_countries), sections)
+    _check(quickstart)
+    return _documents(_chosen(read_countries(), quickstart), quickstart.sections)
 
 
 def read_countries() -> list[Country]:
@@ -269,23 +269,33 @@ def _name(code: str, sections: Mapping[str, Any]) -> str:
     return re.sub(r' \([^()]*\)$', '', name) or code.upper()
 
 
-def _chosen(countries: Sequence[Country], max_countries: int | None) -> list[Country]:
-    """Countries of all regions in turn, sovereign ones and those with the most fields first; ordered as they were."""
-    if max_countries is None:
+def _chosen(countries: Sequence[Country], quickstart: QuickstartConfig) -> list[Country]:
+    """Those named in the settings, then all regions in turn, sovereign countries and those with the most fields first.
+
+    They come ordered as they were.
+    """
+    names = {country.name for country in countries}
+    for name in quickstart.countries_first:
+        if name not in names:
+            raise RealmError(f'The World Factbook has no country {name!r} (quickstart.countries_first).')
+    if quickstart.max_countries is None:
         return list(countries)
 
-    def preference(country: Country) -> tuple[bool, int]:
-        return not country.is_sovereign, -sum(map(len, country.sections.values()))
+    def standing(country: Country) -> tuple[bool, bool]:
+        return country.name not in quickstart.countries_first, not country.is_sovereign
+
+    def preference(country: Country) -> tuple[bool, bool, int]:
+        return *standing(country), -sum(map(len, country.sections.values()))
 
     regions = collections.defaultdict(list)
     for country in sorted(countries, key=preference):
         regions[country.region].append(country)
     in_turn = sorted(
-        (not country.is_sovereign, rank, region, country.code)
+        (*standing(country), rank, region, country.code)
         for region, members in regions.items()
         for rank, country in enumerate(members)
     )
-    codes = {code for *_, code in in_turn[:max_countries]}
+    codes = {code for *_, code in in_turn[: quickstart.max_countries]}
     return [country for country in countries if country.code in codes]
 
 
@@ -518,7 +528,9 @@ def _write_lines(path: epath.Path, records: Iterable[Mapping[str, Any]]) -> None
 
 
 def _check(quickstart: QuickstartConfig) -> None:
-    _check_sections(quickstart.sections)
+    for section in quickstart.sections:
+        if section not in SECTIONS:
+            raise RealmError(f'The World Factbook has no section {section!r}. It has {", ".join(SECTIONS)}.')
     most = min(len(relation.phrasings) for relation in RELATIONS)
     if not 1 <= quickstart.phrasings <= most:
         raise RealmError(f'quickstart.phrasings is {quickstart.phrasings}; it can be 1 to {most}.')
@@ -526,12 +538,6 @@ def _check(quickstart: QuickstartConfig) -> None:
         raise RealmError(f'quickstart.held_out_share is {quickstart.held_out_share}; it lies between 0 and 1.')
     if quickstart.max_countries is not None and quickstart.max_countries < 1:
         raise RealmError(f'quickstart.max_countries is {quickstart.max_countries}; at least one country is needed.')
-
-
-def _check_sections(sections: Sequence[str]) -> None:
-    for section in sections:
-        if section not in SECTIONS:
-            raise RealmError(f'The World Factbook has no section {section!r}. It has {", ".join(SECTIONS)}.')
 
 
 # Answers: from the text of a leaf to the spans of it that answer.

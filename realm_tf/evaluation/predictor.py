@@ -64,16 +64,20 @@ class Predictor:
         found = self._searcher.search(queries, settings.num_candidates).block_ids
         # [batch, reader_blocks]
         read = sorted_by_score(found, self._embeddings, queries)[:, : settings.reader_blocks]
+        # Block 0 stands in for one that is missing; its spans have no probability.
+        present = np.maximum(read, 0).reshape(-1)
         inputs = pack_reader_inputs(
             question_ids.take(np.repeat(np.arange(len(questions)), read.shape[1])),
-            self._corpus.body_ids(read.reshape(-1)),
+            self._corpus.body_ids(present),
             settings.reader_length,
             self._corpus.vocabulary,
             question_length=settings.question_length,
         )
         # [batch * reader_blocks, length, max_answer_length]
         span_logits, is_span = self._read(tf.constant(inputs.token_ids), tf.constant(inputs.segment_ids))
-        scores = np.einsum('bd,bkd->bk', queries, self._embeddings.rows(read.reshape(-1)).reshape(*read.shape, -1))
+        # [batch, reader_blocks]
+        scores = np.einsum('bd,bkd->bk', queries, self._embeddings.rows(present).reshape(*read.shape, -1))
+        scores = np.where(read < 0, -np.inf, scores)
         joint = np.where(is_span.numpy(), span_logits.numpy() + scores.reshape(-1, 1, 1), -np.inf)
         return self._best_spans(joint.reshape(*read.shape, *joint.shape[1:]), read, inputs)
 
@@ -101,7 +105,7 @@ class Predictor:
                     block_id=int(block_ids[index]),
                     start=start,
                     limit=limit,
-                    read=tuple(read[index].tolist()),
+                    read=tuple(read[index][read[index] >= 0].tolist()),
                 )
             )
         return predictions

@@ -21,7 +21,6 @@ from realm_tf.search.index import open_index
 from realm_tf.text.packing import pack_queries, pack_reader_inputs
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.training.checkpoints import Checkpoints
-from realm_tf.training.ict import require_vocabulary
 from realm_tf.training.loop import Batch, make_train_step, run_training
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.sampling import rows_of_step
@@ -65,7 +64,7 @@ def train(
     # Data.
     corpus = BlockStore.open(corpus_path)
     start = Encoder.open(encoder_path)
-    require_vocabulary(corpus, start.vocabulary)
+    corpus.require_vocabulary(start.vocabulary, encoder_path)
     embeddings = Embeddings.open(embeddings_path)
     embeddings.artifact.require_input('corpus', corpus.artifact).require_input('encoder', start.artifact)
     searcher = open_index(index_path, embeddings.artifact)
@@ -167,6 +166,7 @@ def finetuning_loss(
     queries = retriever.embed_queries(batch['question_ids'], training=True)
     # [batch, num_candidates]
     scores = ops.einsum('bd,bnd->bn', queries, batch['candidate_embeddings'])
+    scores = ops.where(batch['is_candidate'], scores, losses.NEVER)
     of_retriever = losses.retriever_loss(scores, batch['has_answer'])
     # [batch * blocks, length, max_answer_length]
     span_logits, is_span = reader(batch['reader_ids'], batch['reader_segments'], training=True)
@@ -201,20 +201,24 @@ def finetuning_batch(
       data: the questions.
       batch: `rows` and `question_ids` of the step.
       queries: the questions' embeddings, float32 `[batch, projection_size]`.
-      found: retrieved block ids, int64 `[batch, num_candidates]`.
+      found: retrieved block ids, int64 `[batch, num_candidates]`; -1 where there are no more.
       config: the configuration.
 
     Returns:
-      `question_ids`; `candidate_embeddings` float32 `[batch, num_candidates, projection_size]`; `has_answer` bool
-      `[batch, num_candidates]`; `reader_ids` and `reader_segments` int32 `[batch * reader_blocks, reader_length]`;
-      `is_gold` bool `[batch, reader_blocks, reader_length, max_answer_length]`.
+      `question_ids`; `candidate_embeddings` float32 `[batch, num_candidates, projection_size]`; `is_candidate` and
+      `has_answer` bool `[batch, num_candidates]`; `reader_ids` and `reader_segments` int32
+      `[batch * reader_blocks, reader_length]`; `is_gold` bool `[batch, reader_blocks, reader_length,
+      max_answer_length]`.
     """
     settings = config.finetune
     rows = batch['rows']
     candidates = sorted_by_score(found, embeddings, queries)
     has_answer = np.stack([np.isin(of_one, data.holders[row]) for of_one, row in zip(candidates, rows, strict=True)])
+    is_candidate = candidates >= 0
+    # Block 0 stands in for one that is missing; it has no weight in the losses.
+    present = np.maximum(candidates, 0)
     # [batch * reader_blocks]
-    read = candidates[:, : settings.reader_blocks].reshape(-1)
+    read = present[:, : settings.reader_blocks].reshape(-1)
     question_of = np.repeat(rows, settings.reader_blocks)
     bodies = corpus.body_ids(read)
     packed = pack_reader_inputs(
@@ -231,11 +235,13 @@ def finetuning_batch(
         is_gold[index, packed.second_starts[index] + of_block[:, 0], of_block[:, 1]] = True
     return {
         'question_ids': batch['question_ids'],
-        'candidate_embeddings': embeddings.rows(candidates.reshape(-1)).reshape(*candidates.shape, -1),
+        'candidate_embeddings': embeddings.rows(present.reshape(-1)).reshape(*present.shape, -1),
+        'is_candidate': is_candidate,
         'has_answer': has_answer,
         'reader_ids': packed.token_ids,
         'reader_segments': packed.segment_ids,
-        'is_gold': is_gold.reshape(len(rows), settings.reader_blocks, *is_gold.shape[1:]),
+        'is_gold': is_gold.reshape(len(rows), settings.reader_blocks, *is_gold.shape[1:])
+        & is_candidate[:, : settings.reader_blocks, None, None],
     }
 
 

@@ -12,7 +12,6 @@ from realm_tf.errors import RealmError
 from realm_tf.models import losses
 from realm_tf.text.packing import pack_documents, pack_queries
 from realm_tf.text.ragged import Ragged
-from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.loop import Batch, make_train_step, run_training
 from realm_tf.training.optimizer import BertAdamW
@@ -40,7 +39,7 @@ def train(corpus_path: epath.PathLike, encoder_path: epath.PathLike, run: epath.
     # Data.
     corpus = BlockStore.open(corpus_path)
     start = Encoder.open(encoder_path)
-    require_vocabulary(corpus, start.vocabulary)
+    corpus.require_vocabulary(start.vocabulary, encoder_path)
     # A block of one sentence would be empty without it.
     blocks = np.flatnonzero(corpus.sentence_starts(np.arange(len(corpus))).lengths >= 2)
     if len(blocks) < config.ict.batch_size:
@@ -119,16 +118,3 @@ def inverse_cloze_batch(
         'document_ids': packed.token_ids,
         'document_segments': packed.segment_ids,
     }
-
-
-def require_vocabulary(corpus: BlockStore, vocabulary: Vocabulary) -> None:
-    """Checks that a corpus was tokenised with the encoder's vocabulary.
-
-    Raises:
-      RealmError: if it was not.
-    """
-    if corpus.vocabulary.digest != vocabulary.digest:
-        raise RealmError(
-            f'The corpus {corpus.artifact.path} was tokenised with another vocabulary than the encoder has. '
-            "Build it again with the encoder's vocab.txt."
-        )

@@ -29,7 +29,6 @@ from realm_tf.training.generations import (
     newest_generation,
     publish_snapshot,
 )
-from realm_tf.training.ict import require_vocabulary
 from realm_tf.training.loop import Batch, make_train_step, run_training
 from realm_tf.training.masking import MaskedQueries, mask_salient_spans
 from realm_tf.training.optimizer import BertAdamW
@@ -73,7 +72,7 @@ def train(
     corpus = BlockStore.open(corpus_path)
     spans = SpanStore.open(spans_path, corpus)
     start = Encoder.open(encoder_path)
-    require_vocabulary(corpus, start.vocabulary)
+    corpus.require_vocabulary(start.vocabulary, encoder_path)
     blocks = np.flatnonzero(spans.counts())
     _require_enough_blocks(corpus, blocks, config)
 

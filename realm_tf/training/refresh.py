@@ -33,6 +33,8 @@ def run_refresh(run: epath.PathLike, corpus_path: epath.PathLike, *, until: Call
       RealmError: if a generation cannot be built; in particular if its recall is too low to publish it.
     """
     run = epath.Path(run)
+    # An exit that unwinds, so that the embedding job in progress ends with the builder.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     while not until():
         snapshot = newest_snapshot(run)
         built = newest_generation(run)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope='module')
 def documents():
-    return {document['id']: document for document in factbook.factbook_documents()}
+    return {document['id']: document for document in factbook.factbook_documents(QuickstartConfig())}
 
 
 @pytest.fixture(scope='module')
@@ -82,7 +82,11 @@ def test_a_field_of_two_sections_stands_in_one_document(documents):
     sections = [document['text'] for identity, document in documents.items() if identity.startswith('uy-')]
     for field in ('Climate', 'Land use', 'Urbanization', 'Population distribution'):
         assert sum(f'{field} of Uruguay' in text for text in sections) == 1
-    alone = next(d for d in factbook.factbook_documents(['Environment']) if d['id'] == 'uy-environment')
+    alone = next(
+        d
+        for d in factbook.factbook_documents(QuickstartConfig(sections=('Environment',)))
+        if d['id'] == 'uy-environment'
+    )
     assert 'Climate of Uruguay: warm temperate' in alone['text']
 
 
@@ -104,12 +108,13 @@ def test_plain_text(markup, text):
 
 
 def test_countries_are_taken_from_all_regions():
-    titles = [document['title'] for document in factbook.factbook_documents(['Government'], max_countries=24)]
-    assert len(titles) == 24
+    quickstart = QuickstartConfig(sections=('Government',), max_countries=24)
+    titles = [document['title'] for document in factbook.factbook_documents(quickstart)]
+    assert len(titles) == 24 and 'Uruguay: Government' in titles
     assert titles == sorted(titles)
     regions = {country.name: country.region for country in factbook.read_countries()}
     assert len({regions[title.removesuffix(': Government')] for title in titles}) == 10
-    assert titles == [document['title'] for document in factbook.factbook_documents(['Government'], max_countries=24)]
+    assert titles == [document['title'] for document in factbook.factbook_documents(quickstart)]
 
 
 def test_every_answer_stands_in_the_named_document(made):
@@ -241,6 +246,7 @@ def test_sections_limit_documents_and_relations(tmp_path):
         ({'phrasings': 9}, 'phrasings is 9; it can be 1 to 4'),
         ({'held_out_share': 1.0}, 'between 0 and 1'),
         ({'max_countries': 0}, 'at least one country'),
+        ({'countries_first': ('Urugay',)}, "no country 'Urugay'"),
         ({'max_countries': 1}, 'Raise quickstart.max_countries'),
     ],
 )

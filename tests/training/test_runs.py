@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 
 from realm_tf.artifacts import open_artifact
@@ -27,6 +28,10 @@ def with_settings(config, section, **settings):
 def prepared(run, result, config, *sections):
     assert prepare_run(run, result, configuration=recipe(config, *sections), inputs={}, overwrite=True)
     return run
+
+
+def command_lines():
+    return [' '.join(process.info['cmdline'] or ()) for process in psutil.process_iter(['cmdline'])]
 
 
 def losses(run):
@@ -69,6 +74,8 @@ def test_pretraining_refreshes_its_index_in_a_process_of_its_own(
     config = with_settings(tiny_config, 'pretrain', steps=4, batch_size=2, refresh_every=2, checkpoint_every=2)
     run = prepared(tmp_path / 'run', 'encoder', config, 'pretrain', 'embed', 'index')
     pretrain.train(tiny_corpus, tiny_spans, tiny_encoder, run, config)
+    # Neither the builder nor the job it was at outlives the training.
+    assert not [line for line in command_lines() if str(run) in line]
     metrics = [json.loads(line) for line in (run / 'metrics.jsonl').read_text().splitlines()]
     assert [line['step'] for line in metrics] == [1, 2, 3, 4]
     assert all(np.isfinite(line['loss']) and 0 <= line['null_probability'] <= 1 for line in metrics)
