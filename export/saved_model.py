@@ -35,7 +35,8 @@ class QuestionAnswerer(tf.Module):
         self._searcher = searcher
         self._weights = [variable.value for layer in (retriever, reader) for variable in layer.variables]
         self._embed_queries = retriever.embed_queries
-        self._reader = reader
+        # The bound methods alone: a layer as an attribute would be tracked, and its weights saved twice.
+        self._read = reader.__call__
         self._titles = tf.Variable(tf.constant(corpus.titles(rows)), trainable=False, name='titles')
         self._texts = tf.Variable(tf.constant(corpus.texts(rows)), trainable=False, name='texts')
 
@@ -73,7 +74,7 @@ class QuestionAnswerer(tf.Module):
             question_length=self._settings.question_length,
         )
         # [batch * blocks, length, max_answer_length]
-        span_logits, is_span = self._reader(token_ids, segment_ids)
+        span_logits, is_span = self._read(token_ids, segment_ids)
         joint = tf.where(is_span, span_logits + tf.reshape(scores, [-1, 1, 1]), float('-inf'))
         # [batch * blocks, spans]
         joint = tf.reshape(joint, [-1, span_logits.shape[1] * span_logits.shape[2]])

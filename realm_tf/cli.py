@@ -173,21 +173,23 @@ def ict(corpus, encoder, run, overwrite, config):
 @click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
 @click.option('--spans', required=True, type=INPUT, help='Its salient spans.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
+@click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
+@click.option('--index', required=True, type=INPUT, help='An index over them, for the first steps.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')
 @_overwrite
 @configured('pretrain', 'embed', 'index')
-def pretrain(corpus, spans, encoder, run, overwrite, config):
+def pretrain(corpus, spans, encoder, embeddings, index, run, overwrite, config):
     """Pre-train retriever and reader together, refreshing the index beside it."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
 
-    inputs = _inputs(corpus=corpus, spans=spans, encoder=encoder)
+    inputs = _inputs(corpus=corpus, spans=spans, encoder=encoder, embeddings=embeddings, index=index)
     configuration = recipe(config, 'pretrain', 'embed', 'index')
     if not prepare_run(run, 'encoder', configuration=configuration, inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import pretrain
 
-    pretrain.train(corpus, spans, encoder, run, config)
+    pretrain.train(corpus, spans, encoder, embeddings, index, run, config)
     _done(run)
 
 

@@ -89,10 +89,12 @@ def stages(directory: pathlib.Path, config: Config) -> list[Stage]:
             output,
         )
 
+    def index(name: str, embeddings: str, output: str) -> Stage:
+        return Stage(name, ('index', '--embeddings', at(embeddings), '--output', at(output)), output)
+
     workers = ('--num_workers', '2' if config.quickstart.embed_workers > 1 else '1')
     pretrained = _pretrained_directory()
     is_random = config.retriever.projection_start == 'random'
-    first_generation = ('pretrain', 'generations', 'step-00000000')
     trained_on = ('--corpus', at('corpus'), '--embeddings', at('embeddings'), '--index', at('index'))
     return [
         Stage('World Factbook', ('factbook', '--output', at('factbook')), 'factbook'),
@@ -120,21 +122,18 @@ def stages(directory: pathlib.Path, config: Config) -> list[Stage]:
             ('ict', '--corpus', at('corpus'), '--encoder', at('encoder'), '--output', at('ict')),
             'ict/encoder',
         ),
+        embed('Embedding after ICT', 'ict/encoder', 'ict/embeddings'),
+        recall('Recall after ICT', 'ict/encoder', 'ict/embeddings', 'ict/evaluation'),
+        index('First index', 'ict/embeddings', 'ict/index'),
         Stage(
             'REALM pre-training',
-            ('pretrain', '--corpus', at('corpus'), '--spans', at('spans'))
-            + ('--encoder', at('ict', 'encoder'), '--output', at('pretrain')),
+            ('pretrain', '--corpus', at('corpus'), '--spans', at('spans'), '--encoder', at('ict', 'encoder'))
+            + ('--embeddings', at('ict', 'embeddings'), '--index', at('ict', 'index'), '--output', at('pretrain')),
             'pretrain/encoder',
-        ),
-        recall(
-            'Recall after ICT',
-            '/'.join((*first_generation, 'encoder')),
-            '/'.join((*first_generation, 'embeddings')),
-            'ict/evaluation',
         ),
         embed('Embedding', 'pretrain/encoder', 'embeddings'),
         recall('Recall after pre-training', 'pretrain/encoder', 'embeddings', 'pretrain/evaluation'),
-        Stage('Index', ('index', '--embeddings', at('embeddings'), '--output', at('index')), 'index'),
+        index('Index', 'embeddings', 'index'),
         Stage(
             'Fine-tuning',
             ('finetune', *trained_on, '--encoder', at('pretrain', 'encoder'))

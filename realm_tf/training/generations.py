@@ -6,6 +6,7 @@ Both are directories below the run, named by the training step whose weights the
   generations/step-00000500/   encoder, embeddings and index made from it, published by the builder
 
 A generation exists if and only if its index does, which is made last, so that either side may be killed at any moment.
+Until there is one, the trainer uses the index that the user built before the training.
 """
 
 import dataclasses
@@ -32,23 +33,21 @@ class Generation:
 
     Attributes:
       step: the training step whose weights embedded the documents.
-      path: its directory.
+      encoder: those weights.
+      embeddings: the documents, embedded.
+      index: an index over them.
     """
 
     step: int
-    path: epath.Path
+    encoder: epath.Path
+    embeddings: epath.Path
+    index: epath.Path
 
-    @property
-    def encoder(self) -> epath.Path:
-        return self.path / 'encoder'
-
-    @property
-    def embeddings(self) -> epath.Path:
-        return self.path / 'embeddings'
-
-    @property
-    def index(self) -> epath.Path:
-        return self.path / 'index'
+    def remove(self) -> None:
+        """Removes what there is of it."""
+        for path in (self.index, self.embeddings, self.encoder):
+            if path.exists():
+                path.rmtree()
 
 
 def publish_snapshot(
@@ -83,7 +82,8 @@ def newest_generation(run: epath.Path) -> Generation | None:
 
 def generation_of_step(run: epath.Path, step: int) -> Generation:
     """The place of the generation of a step, whether it exists or not."""
-    return Generation(step, step_directory(run / 'generations', step))
+    path = step_directory(run / 'generations', step)
+    return Generation(step, path / 'encoder', path / 'embeddings', path / 'index')
 
 
 def collect_generations(run: epath.Path, in_use: int) -> None:

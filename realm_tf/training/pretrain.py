@@ -1,7 +1,5 @@
 """REALM pre-training: retrieve, read, fill the blank, and push probability to the documents that helped."""
 
-import threading
-import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +7,7 @@ import tensorflow as tf
 from etils import epath
 from keras import ops
 
-from realm_tf.artifacts import Artifact
+from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
@@ -17,7 +15,6 @@ from realm_tf.errors import RealmError
 from realm_tf.models import losses
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.knowledge_augmented_encoder import KnowledgeAugmentedEncoder
-from realm_tf.progress import Progress
 from realm_tf.search.index import open_index
 from realm_tf.search.searcher import Searcher
 from realm_tf.text.packing import pack_documents, pack_queries, pack_reader_inputs
@@ -32,7 +29,7 @@ from realm_tf.training.generations import (
 from realm_tf.training.loop import Batch, make_train_step, run_training
 from realm_tf.training.masking import MaskedQueries, mask_salient_spans
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.training.refresh import POLL_SECONDS, builder_process
+from realm_tf.training.refresh import builder_process
 from realm_tf.training.sampling import generator_of_step, rows_of_step
 from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder, write_encoder
 from realm_tf.weights.parameters import load_parameters, named_parameters
@@ -48,6 +45,8 @@ def train(
     corpus_path: epath.PathLike,
     spans_path: epath.PathLike,
     encoder_path: epath.PathLike,
+    embeddings_path: epath.PathLike,
+    index_path: epath.PathLike,
     run: epath.PathLike,
     config: Config,
 ) -> Artifact:
@@ -60,6 +59,8 @@ def train(
       corpus_path: the knowledge corpus, which is also the pre-training corpus.
       spans_path: its salient spans.
       encoder_path: the encoder to start from.
+      embeddings_path: embeddings of the corpus by this encoder.
+      index_path: an index over them: the first generation.
       run: directory of the run, prepared by `prepare_run`; training goes on from its last checkpoint.
       config: the configuration.
 
@@ -73,6 +74,10 @@ def train(
     spans = SpanStore.open(spans_path, corpus)
     start = Encoder.open(encoder_path)
     corpus.require_vocabulary(start.vocabulary, encoder_path)
+    embeddings = open_artifact(embeddings_path, 'embeddings')
+    embeddings.require_input('corpus', corpus.artifact).require_input('encoder', start.artifact)
+    index = open_artifact(index_path, 'index').require_input('embeddings', embeddings)
+    first_generation = Generation(0, start.artifact.path, embeddings.path, index.path)
     blocks = np.flatnonzero(spans.counts())
     _require_enough_blocks(corpus, blocks, config)
 
@@ -87,7 +92,13 @@ def train(
     train_step = make_train_step(lambda batch: pretraining_loss(retriever, reader, batch, config), optimizer)
 
     # Where the run stands.
-    inputs = {'corpus': corpus.artifact.digest, 'spans': spans.artifact.digest, 'encoder': start.artifact.digest}
+    inputs = {
+        'corpus': corpus.artifact.digest,
+        'spans': spans.artifact.digest,
+        'encoder': start.artifact.digest,
+        'embeddings': embeddings.digest,
+        'index': index.digest,
+    }
     configuration = recipe(config, *RECIPE)
     networks = {'retriever': retriever, 'knowledge_augmented_encoder': reader}
     checkpoints = Checkpoints(run / 'checkpoints', networks, optimizer)
@@ -97,24 +108,24 @@ def train(
     def publish(step: int) -> None:
         publish_snapshot(run, step, retriever, corpus.vocabulary, configuration)
 
-    publish(first_step)
+    if first_step:
+        publish(first_step)
 
     # Loop.
     with builder_process(run, corpus.artifact.path) as check_builder:
-        index = CurrentIndex(run, start.retriever(config))
-        _wait_for_generation(index, first_step, check_builder)
+        current = CurrentIndex(run, start.retriever(config), first_generation)
 
         def make_batch(step: int) -> Batch:
-            index.swap_to_newest()
+            current.swap_to_newest()
             rows = blocks[rows_of_step(len(blocks), config.pretrain.batch_size, step, config.seed)]
             generator = generator_of_step(step, config.seed, _MASKS)
-            return pretraining_batch(corpus, spans, rows, index, config, generator)
+            return pretraining_batch(corpus, spans, rows, current, config, generator)
 
         def after_step(step: int) -> Mapping[str, float]:
             check_builder()
             if step % config.pretrain.refresh_every == 0 and step < config.pretrain.steps:
                 publish(step)
-            return index.staleness(step)
+            return current.staleness(step)
 
         run_training(
             name='REALM pre-training',
@@ -223,27 +234,26 @@ class CurrentIndex:
     Args:
       run: directory of the run.
       retriever: a dual encoder to load the generation's parameters into; it belongs to this object from then on.
+      first: what is used until the run has a generation of its own.
     """
 
-    def __init__(self, run: epath.Path, retriever: DualEncoder):
+    def __init__(self, run: epath.Path, retriever: DualEncoder, first: Generation):
         self._run = run
         self._retriever = retriever
         self._embed = tf.function(retriever.embed_queries, reduce_retracing=True)
-        self._lock = threading.Lock()
-        self._generation: Generation | None = None
-        self._searcher: Searcher | None = None
-        self._swapped_at = 0.0
+        self._use(newest_generation(run) or first)
 
-    def swap_to_newest(self) -> bool:
-        """Swaps to the newest generation if it is another one; says whether there is one in use."""
+    def swap_to_newest(self) -> None:
+        """Swaps to the newest generation, if it is another one."""
         newest = newest_generation(self._run)
-        if newest is not None and newest != self._generation:
-            searcher = open_index(newest.index)
-            load_parameters(self._retriever, newest.encoder / RETRIEVER)
-            with self._lock:
-                self._generation, self._searcher, self._swapped_at = newest, searcher, time.monotonic()
+        if newest is not None and newest.step > self._generation.step:
+            self._use(newest)
             collect_generations(self._run, in_use=newest.step)
-        return self._generation is not None
+
+    def _use(self, generation: Generation) -> None:
+        self._searcher: Searcher = open_index(generation.index)
+        load_parameters(self._retriever, generation.encoder / RETRIEVER)
+        self._generation = generation
 
     def search(self, query_ids: np.ndarray, k: int, exclusions: np.ndarray) -> np.ndarray:
         """The best blocks of each query that are not excluded.
@@ -261,8 +271,8 @@ class CurrentIndex:
 
     def staleness(self, step: int) -> dict[str, float]:
         """How old the index is: in steps, and its generation's step."""
-        with self._lock:
-            return {'generation': self._generation.step, 'staleness_steps': step - self._generation.step}
+        generation = self._generation.step
+        return {'generation': generation, 'staleness_steps': step - generation}
 
 
 def _pack_candidates(
@@ -308,11 +318,3 @@ def _require_enough_blocks(corpus: BlockStore, blocks: np.ndarray, config: Confi
             f'{corpus.artifact.path} has {len(corpus)} blocks, too few for '
             f'pretrain.num_candidates = {config.pretrain.num_candidates}.'
         )
-
-
-def _wait_for_generation(index: CurrentIndex, step: int, check_builder) -> None:
-    with Progress(f'First index, of step {step}', None, 's') as progress:
-        while not index.swap_to_newest():
-            check_builder()
-            time.sleep(POLL_SECONDS)
-            progress.advance(POLL_SECONDS)

@@ -18,7 +18,7 @@ from realm_tf.training.generations import Generation, generation_of_step, newest
 
 POLL_SECONDS = 0.5
 # The builder yields to the trainer where they share cores.
-NICENESS = 10
+NICENESS = 5
 
 
 def run_refresh(run: epath.PathLike, corpus_path: epath.PathLike, *, until: Callable[[], bool] = lambda: False) -> None:
@@ -56,8 +56,6 @@ def build_generation(
 
     config = config_from_dict(snapshot.configuration, source=str(snapshot.path))
     generation = generation_of_step(run, snapshot.counts['step'])
-    # The trainer waits for the first index; from then on it needs the cores.
-    threads = () if newest_generation(run) is None else ('--threads_per_worker', '1')
     if not _is_made_from(generation, snapshot):
         retriever = make_retriever(config)
         load_parameters(retriever, snapshot.path / RETRIEVER)
@@ -77,7 +75,7 @@ def build_generation(
             *('--encoder', str(generation.encoder)),
             *('--output', str(generation.embeddings)),
             *('--num_workers', str(config.pretrain.refresh_workers)),
-            *threads,
+            *('--threads_per_worker', '1'),
             *('--set', f'embed.tokens_per_batch={config.embed.tokens_per_batch}'),
         ],
         until,
@@ -143,7 +141,6 @@ def _is_made_from(generation: Generation, snapshot: Artifact) -> bool:
     try:
         open_artifact(generation.encoder, 'encoder').require_input('snapshot', snapshot)
     except RealmError:
-        if generation.path.exists():
-            generation.path.rmtree()
+        generation.remove()
         return False
     return True

@@ -15,7 +15,7 @@ from realm_tf.artifacts import open_artifact
 from realm_tf.config import config_from_dict, config_to_dict, recipe
 from realm_tf.errors import RealmError
 from realm_tf.training import finetune, ict, pretrain
-from realm_tf.training.checkpoints import step_directory
+from realm_tf.training.generations import generation_of_step
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
 from realm_tf.weights.parameters import read_tensors
@@ -69,27 +69,32 @@ def test_ict_learns_and_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, tin
 
 
 def test_pretraining_refreshes_its_index_in_a_process_of_its_own(
-    tmp_path, tiny_corpus, tiny_spans, tiny_encoder, tiny_config
+    tmp_path, tiny_corpus, tiny_spans, tiny_encoder, tiny_embeddings, tiny_index, tiny_config
 ):
-    config = with_settings(tiny_config, 'pretrain', steps=4, batch_size=2, refresh_every=2, checkpoint_every=2)
+    config = with_settings(tiny_config, 'pretrain', steps=200, batch_size=2, refresh_every=2, checkpoint_every=100)
     run = prepared(tmp_path / 'run', 'encoder', config, 'pretrain', 'embed', 'index')
-    pretrain.train(tiny_corpus, tiny_spans, tiny_encoder, run, config)
+    inputs = (tiny_corpus, tiny_spans, tiny_encoder, tiny_embeddings, tiny_index)
+    pretrain.train(*inputs, run, config)
     # Neither the builder nor the job it was at outlives the training.
     assert not [line for line in command_lines() if str(run) in line]
+
     metrics = [json.loads(line) for line in (run / 'metrics.jsonl').read_text().splitlines()]
-    assert [line['step'] for line in metrics] == [1, 2, 3, 4]
+    assert [line['step'] for line in metrics] == list(range(1, 201))
     assert all(np.isfinite(line['loss']) and 0 <= line['null_probability'] <= 1 for line in metrics)
-    assert metrics[0]['generation'] == 0 and metrics[0]['staleness_steps'] == 1
-    generation = step_directory(run / 'generations', 0)
-    embeddings = open_artifact(generation / 'embeddings', 'embeddings')
-    embeddings.require_input('encoder', open_artifact(generation / 'encoder', 'encoder'))
-    assert open_artifact(generation / 'index', 'index').counts['recall'] >= config.index.minimum_recall
-    # The trainer changed the retriever; the first generation still holds the one it started from.
-    start = read_tensors(tiny_encoder / RETRIEVER)
+    assert all(line['staleness_steps'] == line['step'] - line['generation'] for line in metrics)
+    generations = sorted({line['generation'] for line in metrics})
+    assert generations[0] == 0 and len(generations) > 1
+    newest = generation_of_step(run, generations[-1])
+    embeddings = open_artifact(newest.embeddings, 'embeddings')
+    embeddings.require_input('encoder', open_artifact(newest.encoder, 'encoder'))
+    assert open_artifact(newest.index, 'index').counts['recall'] >= config.index.minimum_recall
+    # The builder embedded with weights of its step: neither those of the start nor those of the end.
     name = 'tower/projection/kernel'
-    np.testing.assert_array_equal(read_tensors(generation / 'encoder' / RETRIEVER)[name], start[name])
-    assert np.abs(read_tensors(run / 'encoder' / RETRIEVER)[name] - start[name]).max() > 0
-    assert Encoder.open(run / 'encoder').artifact.counts['step'] == 4
+    built, start, end = (
+        read_tensors(encoder / RETRIEVER)[name] for encoder in (newest.encoder, tiny_encoder, run / 'encoder')
+    )
+    assert np.abs(built - start).max() > 0 and np.abs(built - end).max() > 0
+    assert Encoder.open(run / 'encoder').artifact.counts['step'] == 200
 
 
 def test_finetuning_learns_to_answer(
