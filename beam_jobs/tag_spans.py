@@ -22,7 +22,7 @@ from realm_tf.config import Config, SpansConfig, config_to_dict
 from realm_tf.corpus.arrow_shards import shard_counts, shard_name
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import KIND, SHARDS, BlockSpans, write_spans
-from realm_tf.corpus.spans import Span, make_tagger
+from realm_tf.corpus.spans import Span, make_tagger, require_tagger
 
 _BLOCKS_AT_ONCE = 256
 
@@ -49,6 +49,7 @@ def run(options: PipelineOptions, config: Config) -> None:
     if outdated_because(job.output, KIND, configuration, inputs) is None:
         print(f'{job.output} is up to date.')
         return
+    require_tagger(config.spans)
     with make_artifact(job.output, KIND, configuration=configuration, inputs=inputs, overwrite=job.overwrite) as draft:
         num_shards = len(corpus.shard_ranges)
         shards = [

@@ -45,9 +45,8 @@ class ScannGraphSearcher(GraphSearcher):
 
     def __init__(self, embeddings: np.ndarray):
         super().__init__(embeddings)
-        scann = import_scann()
-        self._operations = scann.scann_ops
-        builder = scann.scann_ops.builder(embeddings, self._CANDIDATES, 'dot_product')
+        self._operations = import_scann().scann_ops
+        builder = self._operations.builder(embeddings, self._CANDIDATES, 'dot_product')
         if len(embeddings) < 1000:
             builder = builder.score_brute_force()
         else:

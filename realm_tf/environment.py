@@ -7,13 +7,13 @@ from realm_tf.errors import RealmError
 
 
 def import_scann() -> ModuleType:
-    """Imports ScaNN's Python searcher, `scann.scann_ops_pybind`; with it comes TensorFlow.
+    """Imports ScaNN: `scann_ops_pybind` is its Python searcher, `scann_ops` its TensorFlow operations.
 
     Raises:
       RealmError: if ScaNN is not installed, or was built for another TensorFlow; the sentence names the versions.
     """
     try:
-        from scann.scann_ops.py import scann_ops_pybind
+        import scann
     # The wrong TensorFlow shows as an undefined symbol: an ImportError, or TensorFlow's NotFoundError.
     except Exception as error:
         if not isinstance(error, ImportError) and type(error).__name__ != 'NotFoundError':
@@ -23,7 +23,7 @@ def import_scann() -> ModuleType:
             'and scann 1.4.2 works with tensorflow 2.20 only. Run: '
             'pip install "scann[tf]==1.4.2" "tensorflow==2.20.*", or build the index with index.searcher=exact.'
         ) from error
-    return scann_ops_pybind
+    return scann
 
 
 def _version(package: str) -> str:

@@ -97,4 +97,15 @@ def _document(line: bytes, file: str, position: int) -> Document | Rejected:
         return rejected("'title' and 'text' must be strings")
     if not record['text'].strip():
         return rejected('empty text')
+    # JSON can spell half of a surrogate pair, which no text holds.
+    if not _is_unicode(record['title']) or not _is_unicode(record['text']):
+        return rejected('half of a surrogate pair')
     return Document(str(record['id']), record['title'], record['text'])
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

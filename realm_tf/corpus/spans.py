@@ -1,7 +1,7 @@
 """Salient spans: named entities and dates (REALM, section 3.4)."""
 
 import abc
-import importlib
+import importlib.util
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -73,20 +73,12 @@ class SpacyTagger(Tagger):
 
     Args:
       pipeline: the name of the pipeline's package.
-
-    Raises:
-      RealmError: if it is not installed.
     """
 
     def __init__(self, pipeline: str):
-        try:
-            package = importlib.import_module(pipeline)
-        except ImportError as error:
-            raise RealmError(
-                f'The spaCy pipeline {pipeline} is not installed ({error}). pip install "realm-tf[spacy]", or set '
-                'spans.tagger=dates.'
-            ) from error
-        self._pipeline = package.load(exclude=['tagger', 'parser', 'attribute_ruler', 'lemmatizer', 'senter'])
+        self._pipeline = importlib.import_module(pipeline).load(
+            exclude=['tagger', 'parser', 'attribute_ruler', 'lemmatizer', 'senter']
+        )
 
     def tag(self, texts):
         for text, document in zip(texts, self._pipeline.pipe(texts), strict=True):
@@ -96,6 +88,19 @@ class SpacyTagger(Tagger):
                 if entity.label_ in _LABELS
             ]
             yield _in_bytes(text, without_overlaps([*_dates(text), *entities]))
+
+
+def require_tagger(config: SpansConfig) -> None:
+    """Checks that the tagger a configuration names is installed, without loading it.
+
+    Raises:
+      RealmError: if it is not.
+    """
+    if config.tagger == 'spacy' and importlib.util.find_spec(config.spacy_pipeline) is None:
+        raise RealmError(
+            f'The spaCy pipeline {config.spacy_pipeline} is not installed. pip install "realm-tf[spacy]", name another '
+            'one with spans.spacy_pipeline, or set spans.tagger=dates.'
+        )
 
 
 def make_tagger(config: SpansConfig) -> Tagger:

@@ -1,6 +1,7 @@
 """Runs a command and measures it: time, and memory of it and all it starts."""
 
 import dataclasses
+import signal
 import subprocess
 import threading
 import time
@@ -28,9 +29,13 @@ class Measured:
 
 
 def run_measured(command: Sequence[str]) -> Measured:
-    """Runs a command to its end. On Ctrl-C, which the command gets too, waits for it to end in its own way."""
+    """Runs a command to its end. On Ctrl-C, which the command gets too, waits for it to end in its own way.
+
+    SIGTERM, which the command does not get, is handed on to it.
+    """
     started = time.monotonic()
     process = subprocess.Popen(command)
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     peak = _Peak(process.pid)
     peak.start()
     while True:
@@ -40,6 +45,7 @@ def run_measured(command: Sequence[str]) -> Measured:
         except KeyboardInterrupt:
             continue
     peak.stop()
+    signal.signal(signal.SIGTERM, previous)
     return Measured(status, time.monotonic() - started, peak.bytes)
 
 

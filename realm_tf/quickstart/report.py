@@ -23,8 +23,8 @@ from realm_tf.training.checkpoints import steps_below
 # Where the recall of each state of the retriever was measured.
 EVALUATIONS = {
     'before ICT': 'before-ict/evaluation',
-    'after ICT': 'ict/evaluation',
-    'after pre-training': 'pretrain/evaluation',
+    'after ICT': 'after-ict/evaluation',
+    'after pre-training': 'after-pretraining/evaluation',
     'after fine-tuning': 'evaluation',
 }
 _PACKAGES = ('tensorflow', 'keras', 'tensorflow-text', 'scann', 'apache-beam', 'numpy')

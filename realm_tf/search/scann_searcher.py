@@ -43,7 +43,7 @@ class ScannSearcher(Searcher):
     def build(cls, shards: Sequence[np.ndarray]) -> 'ScannSearcher':
         vectors = np.concatenate(shards)
         num_blocks, dimension = vectors.shape
-        builder = import_scann().builder(vectors, 10, 'dot_product')
+        builder = import_scann().scann_ops_pybind.builder(vectors, 10, 'dot_product')
         if num_blocks < _FEWEST_BLOCKS_FOR_A_TREE:
             return cls(builder.score_brute_force().build(), dimension, num_blocks, num_leaves=0)
         num_leaves = round(2 * math.sqrt(num_blocks))
@@ -69,7 +69,7 @@ class ScannSearcher(Searcher):
     def load(cls, path: epath.PathLike) -> 'ScannSearcher':
         path = epath.Path(path)
         shape = json.loads((path / 'searcher.json').read_text())
-        return cls(import_scann().load_searcher(str(path)), **shape)
+        return cls(import_scann().scann_ops_pybind.load_searcher(str(path)), **shape)
 
     @property
     def is_exact(self) -> bool:

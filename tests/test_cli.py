@@ -1,0 +1,85 @@
+"""The command line: help at once, one sentence and status 2 for what is wrong."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from realm_tf.config import config_to_dict, load_config
+
+
+def realm(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, '-m', 'realm_tf.cli', *map(str, arguments)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+COMMANDS = [
+    *(['config'], ['factbook'], ['import'], ['ict'], ['pretrain'], ['refresh'], ['embed'], ['index'], ['finetune']),
+    *(['evaluate'], ['export'], ['ask'], ['quickstart'], ['corpus'], ['corpus', 'build'], ['corpus', 'tag-spans']),
+]
+
+
+def test_help_needs_no_tensorflow():
+    program = (
+        'import sys\n'
+        'from realm_tf import cli\n'
+        'try: cli.realm(["--help"])\n'
+        'except SystemExit: pass\n'
+        'assert not {"tensorflow", "keras", "apache_beam", "numpy"} & set(sys.modules), sys.modules\n'
+    )
+    started = time.monotonic()
+    subprocess.run([sys.executable, '-c', program], check=True, capture_output=True)
+    # About a tenth of a second; the limit leaves room for a busy machine, and none for an import of TensorFlow.
+    assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize('command', COMMANDS, ids=' '.join)
+def test_every_command_has_help_with_its_defaults(command):
+    ended = realm(*command, '--help')
+    assert ended.returncode == 0 and not ended.stderr
+    assert 'usage:' in ended.stdout.lower()
+    if command[0] in ('ict', 'pretrain', 'embed', 'finetune', 'index'):
+        assert '[default: paper]' in ended.stdout or '(default: paper)' in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (['index', '--embeddings', 'nowhere', '--output', 'index'], "'nowhere' does not exist"),
+        (['index', '--embeddings', '.', '--output', 'index'], 'manifest.json'),
+        (['config', '--preset', 'smal'], "There is no preset 'smal'"),
+        (['config', '--set', 'ict.steps=many'], 'ict.steps'),
+        (['config', '--set', 'ict.step=3'], "no setting 'ict.step'"),
+        (['config', '--set', 'ict.steps'], 'is not NAME=VALUE'),
+        (['quickstart', '--preset', 'paper'], "'paper' is not one of 'small', 'tiny'"),
+        (['quickstart', '--seed', 'x'], "'x' is not a valid integer"),
+        (['embed', '--corpus', 'nowhere', '--encoder', 'nowhere', '--output', 'x'], 'nowhere'),
+        (['embed', '--corpus', 'nowhere', '--output', 'x'], '--encoder'),
+        (['embed', '--corpus', 'a', '--encoder', 'b', '--output', 'c', '--workers', '2'], '--workers'),
+        (['corpus', 'build', '--input', 'nowhere', '--vocabulary', 'v', '--output', 'c'], 'nowhere'),
+        (['export', '--model', 'nowhere', '--corpus', 'c', '--embeddings', 'e', '--output', 'o'], 'nowhere'),
+        (['evaluate', '--corpus', '.', '--embeddings', '.', '--questions', __file__, '--output', 'x'], 'either'),
+        (['pretrian'], "No such command 'pretrian'"),
+    ],
+    ids=lambda value: ' '.join(value) if isinstance(value, list) else '',
+)
+def test_what_is_wrong_is_said_in_a_sentence_with_status_2(arguments, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = realm(*arguments)
+    assert ended.returncode == 2
+    assert sentence in ended.stderr and 'Traceback' not in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_printed_configuration_is_read_back(tmp_path):
+    printed = realm('config', '--preset', 'small', '--set', 'ict.steps=7')
+    (tmp_path / 'settings.yaml').write_text(printed.stdout)
+    read = load_config('paper', tmp_path / 'settings.yaml')
+    assert config_to_dict(read) == config_to_dict(load_config('small', overrides={'ict.steps': 7}))
