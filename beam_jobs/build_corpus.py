@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from etils import epath
 
-from beam_jobs.options import JobOptions, main
+from beam_jobs.options import JobOptions, main, make_pipeline
 from beam_jobs.progress import progress_of_files
 from realm_tf.artifacts import file_checksum, make_artifact, outdated_because, write_text_whole
 from realm_tf.config import Config, CorpusConfig, config_to_dict
@@ -64,7 +64,7 @@ def run(options: PipelineOptions, config: Config) -> None:
         # Leaving the pipeline's block runs it.
         with (
             progress_of_files('Corpus', dict.fromkeys((shard.file for shard in shards), 1), 'shard'),
-            beam.Pipeline(options=options) as pipeline,
+            make_pipeline(options) as pipeline,
         ):
             (
                 pipeline

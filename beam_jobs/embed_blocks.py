@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.utils.shared import Shared
 from etils import epath
 
-from beam_jobs.options import JobOptions, main
+from beam_jobs.options import JobOptions, main, make_pipeline
 from beam_jobs.progress import progress_of_files
 from realm_tf.artifacts import make_artifact, open_artifact, outdated_because
 from realm_tf.config import Config, config_to_dict
@@ -110,7 +110,7 @@ def embed_shards(shards: Sequence[Shard], options: PipelineOptions, **embedder: 
     Returns:
       What was done, by the names of `COUNTERS`.
     """
-    pipeline = beam.Pipeline(options=options)
+    pipeline = make_pipeline(options)
     (
         pipeline
         | 'Shards' >> beam.Create(shards)

@@ -2,12 +2,16 @@
 
 import argparse
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
+import apache_beam as beam
 import psutil
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, WorkerOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from realm_tf.config import Config, load_config, parse_overrides
 from realm_tf.errors import RealmError
@@ -44,8 +48,18 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
       run: does the work, given pipeline options and configuration.
       options_class: the job's own options.
     """
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    received: list[int] = []
+
+    def stop(number: int, frame) -> None:
+        received.append(number)
+        # What Beam says of its own end is of no use to anyone.
+        logging.disable()
+        # First the workers: Beam would wait for ever for one that has started and not yet reported.
+        _kill_workers()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     try:
         options = parse(sys.argv[1:], run.__module__, options_class)
         values = options.view_as(JobOptions)
@@ -53,19 +67,14 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
     except RealmError as error:
         print(f'realm: {error}', file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    # Where the work is done in this process, Beam makes an error of its own of the interrupt.
+    except BaseException:
+        if not received:
+            raise
         print('Interrupted. The same command goes on from here.', file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + received[0])
     finally:
         _kill_workers()
-
-
-def _stop(number: int, frame) -> None:
-    # First the workers: Beam would wait for ever for one that has started and not yet reported.
-    _kill_workers()
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    sys.exit(128 + number)
 
 
 def _kill_workers() -> None:
@@ -115,3 +124,15 @@ def _locally(options: PipelineOptions) -> PipelineOptions:
             direct.direct_num_workers = workers
             direct.direct_running_mode = 'multi_processing' if workers > 1 else 'in_memory'
     return options
+
+
+def make_pipeline(options: PipelineOptions) -> beam.Pipeline:
+    """A pipeline for the runner that the options name; worker processes on this machine are `beam_jobs.worker`."""
+    direct = options.view_as(DirectOptions)
+    is_local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
+    if not is_local or direct.direct_running_mode != 'multi_processing':
+        return beam.Pipeline(options=options)
+    # Under its own mode the runner would start Beam's worker program, whatever environment it is given.
+    direct.direct_running_mode = None
+    environment = SubprocessSDKEnvironment.from_command_string(f'{sys.executable} -m beam_jobs.worker')
+    return beam.Pipeline(FnApiRunner(default_environment=environment), options=options)

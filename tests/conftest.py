@@ -4,6 +4,8 @@ import importlib.util
 import json
 import os
 import pathlib
+import subprocess
+import sys
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
@@ -98,14 +100,12 @@ def tiny_encoder(tmp_path_factory, pretrained_directory, tiny_config) -> pathlib
 
 
 @pytest.fixture(scope='session')
-def tiny_embeddings(tmp_path_factory, tiny_corpus, tiny_encoder, tiny_config) -> pathlib.Path:
+def tiny_embeddings(tmp_path_factory, tiny_corpus, tiny_encoder) -> pathlib.Path:
     """The tiny corpus, embedded by the random encoder with the job."""
-    from beam_jobs import embed_blocks
-    from beam_jobs.options import parse
-
     output = tmp_path_factory.mktemp('tiny-embeddings') / 'embeddings'
-    arguments = ['--corpus', str(tiny_corpus), '--encoder', str(tiny_encoder), '--output', str(output)]
-    embed_blocks.run(parse(arguments, embed_blocks.__name__, embed_blocks.EmbedBlocksOptions), tiny_config)
+    paths = ('--corpus', tiny_corpus, '--encoder', tiny_encoder, '--output', output, '--preset', 'tiny')
+    # A process of its own: it settles the threads of TensorFlow, which this one has started.
+    subprocess.run([sys.executable, '-m', 'beam_jobs.embed_blocks', *map(str, paths)], check=True)
     return output
 
 

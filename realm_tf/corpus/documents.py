@@ -40,6 +40,18 @@ class Rejected(NamedTuple):
     excerpt: str
 
 
+class Dropped(NamedTuple):
+    """A record that is a document, and not one that is wanted.
+
+    Attributes:
+      reason: why, such as `redirect`.
+      title: its title.
+    """
+
+    reason: str
+    title: str
+
+
 def read_json_lines(path: epath.PathLike, first: int = 0, limit: int | None = None) -> Iterator[Document | Rejected]:
     """Reads documents from JSON Lines of `{"id", "title", "text"}`, plain or gzip-compressed.
 

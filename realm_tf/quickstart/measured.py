@@ -19,8 +19,8 @@ class Measured:
     Attributes:
       status: its exit status.
       seconds: wall-clock time.
-      peak_bytes: the largest resident memory of the command and its descendants together, looked at four times a
-        second; pages that processes share count for each.
+      peak_bytes: the largest memory of the command and its descendants together, looked at four times a second: their
+        proportional set size where the system tells it (Linux), so that a page that processes share counts once.
     """
 
     status: int
@@ -70,7 +70,8 @@ class _Peak(threading.Thread):
         total = 0
         try:
             for process in [self._process, *self._process.children(recursive=True)]:
-                total += process.memory_info().rss
+                memory = process.memory_full_info()
+                total += getattr(memory, 'pss', memory.rss)
         except psutil.NoSuchProcess:
             pass  # it ended while it was looked at
         return total

@@ -110,7 +110,7 @@ def test_a_broken_line_costs_nothing_but_itself(tmp_path, tiny_config, vocabular
     ]
     assert [record['position'] for record in rejected] == list(range(21, 28))
     assert [record['reason'].split(':')[0] for record in rejected] == [
-        'not JSON at column 21',
+        'not JSON at column 26',
         'not UTF-8 at byte 0',
         'not a JSON object',
         "no 'text'",

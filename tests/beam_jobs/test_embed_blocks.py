@@ -212,7 +212,8 @@ def wait_for_workers(pid, number):
     """Waits until the workers have started, and returns all processes below the driver."""
     for _ in range(600):
         children = psutil.Process(pid).children(recursive=True)
-        if sum('sdk_worker_main' in ' '.join(child.cmdline()) for child in children) >= number:
+        alive = [child.as_dict(['cmdline'])['cmdline'] or [] for child in children if child.is_running()]
+        if sum('beam_jobs.worker' in command for command in alive) >= number:
             return children
         time.sleep(0.05)
     raise AssertionError('The workers did not start.')
