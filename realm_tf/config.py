@@ -266,7 +266,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             'epochs': 1,
             'batch_size': 4,
             'question_length': 24,
-            'num_candidates': 50,
+            'num_candidates': 1000,
             'reader_blocks': 3,
             'reader_length': 120,
             'reader_hidden_size': 32,

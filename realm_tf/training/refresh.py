@@ -41,7 +41,12 @@ def run_refresh(run: epath.PathLike, corpus_path: epath.PathLike, *, until: Call
         if snapshot is None or (built is not None and built.step >= snapshot.counts['step']):
             time.sleep(POLL_SECONDS)
             continue
-        build_generation(run, snapshot, corpus_path, until=until)
+        try:
+            build_generation(run, snapshot, corpus_path, until=until)
+        except RealmError:
+            # The trainer keeps the newest few: one that it removed before it was read is out of date anyway.
+            if snapshot.path.exists():
+                raise
 
 
 def build_generation(

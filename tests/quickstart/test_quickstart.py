@@ -115,7 +115,7 @@ def test_the_stages_are_commands_of_the_command_line(tiny_config, tmp_path):
 
 
 def test_a_command_is_measured_with_all_it_starts():
-    large = 'import time; held = bytes(200_000_000); time.sleep(1)'
+    large = 'import time; held = bytearray(b"x") * 200_000_000; time.sleep(1)'
     program = f'import subprocess, sys; subprocess.run([sys.executable, "-c", {large!r}])'
     measured = run_measured([sys.executable, '-c', program])
     assert measured.status == 0 and measured.seconds > 1

@@ -100,7 +100,7 @@ def test_pretraining_refreshes_its_index_in_a_process_of_its_own(
 def test_finetuning_learns_to_answer(
     tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, tiny_config
 ):
-    config = with_settings(tiny_config, 'finetune', epochs=3, batch_size=4, num_candidates=20, reader_length=72)
+    config = with_settings(tiny_config, 'finetune', epochs=3, batch_size=4, num_candidates=100, reader_length=72)
     run = prepared(tmp_path / 'run', 'model', config, 'finetune')
     finetune.train(tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, run, config, inputs={})
     assert np.mean(losses(run)[-5:]) < np.mean(losses(run)[:5])
