@@ -1,6 +1,8 @@
 """The networks that a configuration describes, built and freshly initialised."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
 
 import keras
 
@@ -8,6 +10,8 @@ from realm_tf.config import Config
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.knowledge_augmented_encoder import KnowledgeAugmentedEncoder
 from realm_tf.models.span_reader import SpanReader
+
+Network = TypeVar('Network', bound=keras.layers.Layer)
 
 
 def make_retriever(config: Config) -> DualEncoder:
@@ -18,36 +22,31 @@ def make_retriever(config: Config) -> DualEncoder:
         'pooling': config.retriever.pooling,
         'projection_layer_norm_epsilon': config.retriever.projection_layer_norm_epsilon,
     }
-    return _built(
-        DualEncoder(tower, shared_towers=config.retriever.shared_towers, dtype=config.precision, name='retriever'),
-        config,
-    )
+    return _made(DualEncoder, config, 'retriever', tower, shared_towers=config.retriever.shared_towers)
 
 
 def make_knowledge_augmented_encoder(config: Config) -> KnowledgeAugmentedEncoder:
     """The knowledge-augmented encoder of pre-training."""
     encoder = dataclasses.asdict(config.encoder)
-    return _built(
-        KnowledgeAugmentedEncoder(encoder, dtype=config.precision, name='knowledge_augmented_encoder'), config
-    )
+    return _made(KnowledgeAugmentedEncoder, config, 'knowledge_augmented_encoder', encoder)
 
 
 def make_reader(config: Config) -> SpanReader:
     """The span reader of fine-tuning."""
-    return _built(
-        SpanReader(
-            dataclasses.asdict(config.encoder),
-            max_answer_length=config.finetune.max_answer_length,
-            span_size=config.finetune.reader_hidden_size,
-            layer_norm_epsilon=config.finetune.reader_layer_norm_epsilon,
-            dtype=config.precision,
-            name='reader',
-        ),
+    return _made(
+        SpanReader,
         config,
+        'reader',
+        dataclasses.asdict(config.encoder),
+        max_answer_length=config.finetune.max_answer_length,
+        span_size=config.finetune.reader_hidden_size,
+        layer_norm_epsilon=config.finetune.reader_layer_norm_epsilon,
     )
 
 
-def _built(layer: keras.layers.Layer, config: Config) -> keras.layers.Layer:
+def _made(network: Callable[..., Network], config: Config, name: str, *arguments, **keywords) -> Network:
+    # Before the layers are constructed: those of dropout draw their seeds then.
     keras.utils.set_random_seed(config.seed)
-    layer.build()
-    return layer
+    made = network(*arguments, **keywords, dtype=config.precision, name=name)
+    made.build()
+    return made

@@ -50,7 +50,8 @@ def assign_parameters(layer: keras.layers.Layer, tensors: Mapping[str, np.ndarra
 
 def write_tensors(tensors: Mapping[str, np.ndarray], path: epath.PathLike) -> None:
     """Writes arrays by name to a safetensors file."""
-    data = safetensors.numpy.save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    # Not `ascontiguousarray`, which makes a scalar an array of one.
+    data = safetensors.numpy.save({name: np.require(tensor, requirements='C') for name, tensor in tensors.items()})
     epath.Path(path).write_bytes(data)
 
 

@@ -15,6 +15,7 @@ from realm_tf.artifacts import open_artifact
 from realm_tf.config import config_from_dict, config_to_dict, recipe
 from realm_tf.errors import RealmError
 from realm_tf.training import finetune, ict, pretrain
+from realm_tf.training.checkpoints import steps_below
 from realm_tf.training.generations import generation_of_step
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
@@ -38,7 +39,9 @@ def losses(run):
     return [json.loads(line)['loss'] for line in (run / 'metrics.jsonl').read_text().splitlines()]
 
 
-def test_ict_learns_and_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, tiny_corpus, tiny_encoder, tiny_config):
+def test_ict_learns_and_a_killed_run_goes_on_as_if_it_had_not_been(
+    tmp_path, tiny_corpus, tiny_encoder, tiny_config, capsys
+):
     config = with_settings(tiny_config, 'ict', steps=12, batch_size=8, checkpoint_every=5)
     config = with_settings(config, 'encoder', dropout=0.1)
     whole = prepared(tmp_path / 'whole', 'encoder', config, 'ict')
@@ -47,14 +50,16 @@ def test_ict_learns_and_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, tin
 
     killed = prepared(tmp_path / 'killed', 'encoder', config, 'ict')
     program = (
-        'import json, os, sys, signal\n'
+        'import json, os, pathlib, sys, signal, time\n'
         'from realm_tf.config import config_from_dict\n'
         'from realm_tf.training import ict, loop\n'
         'class Killing(loop.Progress):\n'
         '    def advance(self, *arguments, **figures):\n'
         '        super().advance(*arguments, **figures)\n'
         '        self.made = getattr(self, "made", 0) + 1\n'
-        '        if self.made == 8: os.kill(os.getpid(), signal.SIGKILL)\n'
+        '        if self.made < 8: return\n'
+        '        while not list(pathlib.Path(sys.argv[3]).glob("checkpoints/*/manifest.json")): time.sleep(0.01)\n'
+        '        os.kill(os.getpid(), signal.SIGKILL)\n'
         'loop.Progress = Killing\n'
         'ict.train(*sys.argv[1:4], config_from_dict(json.loads(sys.argv[4])))\n'
     )
@@ -62,7 +67,10 @@ def test_ict_learns_and_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path, tin
     ended = subprocess.run([sys.executable, '-c', program, *arguments], env=os.environ, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert not (killed / 'encoder').exists()
+    assert steps_below(killed / 'checkpoints') == [5]
+    capsys.readouterr()
     ict.train(tiny_corpus, tiny_encoder, killed, config)
+    assert 'ICT: 5/12' in capsys.readouterr().err
     assert losses(killed) == losses(whole)
     for name, tensor in read_tensors(whole / 'encoder' / RETRIEVER).items():
         np.testing.assert_array_equal(tensor, read_tensors(killed / 'encoder' / RETRIEVER)[name])
