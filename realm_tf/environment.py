@@ -1,6 +1,8 @@
-"""Imports that fail for reasons a user can act on."""
+"""What this program runs on: ScaNN, or the sentence that says which TensorFlow it fits; the processor."""
 
 import importlib.metadata
+import pathlib
+import platform
 from types import ModuleType
 
 from realm_tf.errors import RealmError
@@ -24,6 +26,14 @@ def import_scann() -> ModuleType:
             'pip install "scann[tf]==1.4.2" "tensorflow==2.20.*", or build the index with index.searcher=exact.'
         ) from error
     return scann
+
+
+def processor() -> str:
+    """The processor, as the operating system names it, and how many cores there are."""
+    information = pathlib.Path('/proc/cpuinfo')
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return f'{len(names)} × {names[0]}' if names else platform.processor() or 'unknown processor'
 
 
 def _version(package: str) -> str:

@@ -38,7 +38,7 @@ class Chunker:
 
     A block holds as many sentences as fit: `3 + title + body` wordpieces are at most the block length, the title
     counted up to where a document's title is cut. A longer sentence is split at words. No text is lost: the texts of a
-    document's blocks, one after the other, are its text.
+    document's blocks, one after the other, are its text (with `corpus.overlap`, and then some of it twice).
 
     Args:
       vocabulary: what is tokenised with.
@@ -81,7 +81,8 @@ class Chunker:
                     pieces.extend(self._split(sentence, offsets[number][0], room))
                 else:
                     pieces.append(sentence)
-            blocks = [_block(document, title_ids.tolist(), of_block) for of_block in fill_blocks(pieces, room)]
+            filled = fill_blocks(pieces, room, self._config.overlap)
+            blocks = [_block(document, title_ids.tolist(), of_block) for of_block in filled]
             yield blocks, sum(number in offsets for number in numbers)
             first = numbers.stop
 
@@ -112,23 +113,27 @@ def split_point(words: Sequence[int], first: int, limit: int, total: int) -> int
     return last_word if last_word > first else limit
 
 
-def fill_blocks(pieces: Sequence[Piece], room: int) -> Iterator[list[Piece]]:
+def fill_blocks(pieces: Sequence[Piece], room: int, overlap: int = 0) -> Iterator[list[Piece]]:
     """Puts pieces into blocks, in order, as many as have room; pieces without wordpieces go with those before them.
 
     Args:
       pieces: of one document.
       room: the most wordpieces of a block; no piece has more.
+      overlap: how many pieces a block repeats from the end of the one before, as far as its first new one leaves room.
 
     Yields:
-      The pieces of each block. Every piece is in one block; a block without wordpieces comes only from a document
-      without any, and then there is none.
+      The pieces of each block. Without overlap, every piece is in one block. A block without wordpieces comes only
+      from a document without any, and then there is none.
     """
     block: list[Piece] = []
     used = 0
     for piece in pieces:
         if used and piece.ids and used + len(piece.ids) > room:
             yield block
-            block, used = [], 0
+            block = block[len(block) - overlap :] if overlap < len(block) else block[1:]
+            used = sum(len(of_block.ids) for of_block in block)
+            while used + len(piece.ids) > room:
+                used -= len(block.pop(0).ids)
         block.append(piece)
         used += len(piece.ids)
     if used:

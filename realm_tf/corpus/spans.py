@@ -1,41 +1,14 @@
-"""Salient spans: named entities and dates (REALM, section 3.4)."""
+"""Salient spans, named entities and dates (REALM, section 3.4), and the one interface of what finds them."""
 
 import abc
-import importlib.util
-import re
+import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from realm_tf.config import SpansConfig
-from realm_tf.errors import RealmError
 
-_MONTH = (
-    r'(?:January|February|March|April|May|June|July|August|September|October|November|December'
-    r'|Jan\.|Feb\.|Mar\.|Apr\.|Jun\.|Jul\.|Aug\.|Sept?\.|Oct\.|Nov\.|Dec\.)'
-)
-_DAY = r'(?:[12]\d|3[01]|0?[1-9])(?:st|nd|rd|th)?'
-_YEAR = r'(?:1\d{3}|20\d{2})'
-_DATE = re.compile(
-    '|'.join(
-        (
-            rf'\b{_DAY} {_MONTH},? {_YEAR}\b',  # 25 August 1825
-            rf'\b{_MONTH} {_DAY},? {_YEAR}\b',  # August 25, 1825
-            rf'\b{_DAY} {_MONTH}(?!\w)',  # 25 August
-            rf'\b{_MONTH} {_DAY}(?![\w,]\w|\d)',  # August 25
-            rf'\b{_MONTH},? {_YEAR}\b',  # August 1825
-            r'\b\d{1,4} (?:BCE|BC|AD|CE)\b',  # 44 BC
-            r'\bAD \d{1,4}\b',  # AD 79
-            r'\b\d{1,2}(?:st|nd|rd|th)[ -]century(?: (?:BCE|BC|AD|CE))?\b',  # 19th century
-            rf'\b{_YEAR}s\b',  # 1960s
-            rf'\b{_YEAR}[–-]{_YEAR}\b',  # 1939–1945
-            rf'\b{_YEAR}\b(?![.,]?\d)',  # 1825
-        )
-    )
-)
-# Kinds of entities that are salient; spaCy's others are quantities.
-_LABELS = frozenset(
-    ['PERSON', 'NORP', 'FAC', 'ORG', 'GPE', 'LOC', 'PRODUCT', 'EVENT', 'WORK_OF_ART', 'LAW', 'LANGUAGE', 'DATE']
-)
+# Kinds of entities that are quantities, as OntoNotes names them; all others, of any tagger, are salient.
+QUANTITIES = frozenset(['CARDINAL', 'MONEY', 'ORDINAL', 'PERCENT', 'QUANTITY', 'TIME'])
 
 
 class Span(NamedTuple):
@@ -60,69 +33,65 @@ class Tagger(abc.ABC):
         """Finds the spans of each text, in order and without overlaps."""
 
 
-class DateTagger(Tagger):
-    """Finds dates by their form: years, days, months, decades, centuries, ranges, in English."""
-
-    def tag(self, texts):
-        for text in texts:
-            yield _in_bytes(text, _dates(text))
-
-
-class SpacyTagger(Tagger):
-    """Finds named entities with an installed spaCy pipeline, and dates by their form.
-
-    Args:
-      pipeline: the name of the pipeline's package.
-    """
-
-    def __init__(self, pipeline: str):
-        self._pipeline = importlib.import_module(pipeline).load(
-            exclude=['tagger', 'parser', 'attribute_ruler', 'lemmatizer', 'senter']
-        )
-
-    def tag(self, texts):
-        for text, document in zip(texts, self._pipeline.pipe(texts), strict=True):
-            entities = [
-                (entity.start_char, entity.end_char, entity.label_)
-                for entity in document.ents
-                if entity.label_ in _LABELS
-            ]
-            yield _in_bytes(text, without_overlaps([*_dates(text), *entities]))
-
-
 def require_tagger(config: SpansConfig) -> None:
-    """Checks that the tagger a configuration names is installed, without loading it.
+    """Checks that what a configuration's tagger needs is there, without loading it.
 
     Raises:
       RealmError: if it is not.
     """
-    if config.tagger == 'spacy' and importlib.util.find_spec(config.spacy_pipeline) is None:
-        raise RealmError(
-            f'The spaCy pipeline {config.spacy_pipeline} is not installed. pip install "realm-tf[spacy]", name another '
-            'one with spans.spacy_pipeline, or set spans.tagger=dates.'
-        )
+    if config.tagger == 'spacy':
+        from realm_tf.corpus.taggers.spacy_entities import require_pipeline
+
+        require_pipeline(config.spacy_pipeline)
+    elif config.tagger == 'hf':
+        from realm_tf.corpus.taggers.bert_entities import require_token_classifier
+
+        require_token_classifier(config.hf_directory)
 
 
 def make_tagger(config: SpansConfig) -> Tagger:
-    """The tagger that a configuration names."""
-    return DateTagger() if config.tagger == 'dates' else SpacyTagger(config.spacy_pipeline)
+    """The tagger that a configuration names.
+
+    Raises:
+      RealmError: if what it needs is missing.
+    """
+    # A tagger's own libraries are loaded with it: dates need neither spaCy nor TensorFlow.
+    require_tagger(config)
+    if config.tagger == 'spacy':
+        from realm_tf.corpus.taggers.spacy_entities import SpacyTagger
+
+        return SpacyTagger(config.spacy_pipeline)
+    if config.tagger == 'hf':
+        from realm_tf.corpus.taggers.bert_entities import BertTagger
+
+        return BertTagger(config.hf_directory)
+    from realm_tf.corpus.taggers.dates import DateTagger
+
+    return DateTagger()
 
 
-def without_overlaps(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Keeps, of spans that overlap, the longest, and of equally long ones the first; ordered by where they start."""
-    kept: list[tuple[int, int, str]] = []
+def without_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """Keeps, of spans that overlap, the longest, and of equally long ones the first; ordered by where they start.
+
+    Of two in the same place, the one that comes first in `spans` is kept.
+    """
+    kept: list[Span] = []
     for span in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
-        if all(span[1] <= other[0] or span[0] >= other[1] for other in kept):
-            kept.append(span)
-    return sorted(kept)
+        position = bisect.bisect(kept, span)
+        after_previous = position == 0 or kept[position - 1][1] <= span[0]
+        before_next = position == len(kept) or span[1] <= kept[position][0]
+        if after_previous and before_next:
+            kept.insert(position, span)
+    return kept
 
 
-def _dates(text: str) -> list[tuple[int, int, str]]:
-    return [(match.start(), match.end(), 'DATE') for match in _DATE.finditer(text)]
+def in_bytes(text: str, spans: Iterable[tuple[int, int, str]]) -> list[Span]:
+    """Spans in characters as spans in bytes, without white space at their ends.
 
-
-def _in_bytes(text: str, spans: Iterable[tuple[int, int, str]]) -> list[Span]:
-    """Spans in characters as spans in bytes, without white space at their ends."""
+    Args:
+      text: the text.
+      spans: start, limit and label of each, in characters, without overlaps and in order.
+    """
     found = []
     byte, character = 0, 0
     for start, limit, label in spans:

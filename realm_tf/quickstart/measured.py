@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import psutil
 
-_POLL_SECONDS = 0.25
+# Looking walks all pages of a process: more often, and it would slow down what it measures.
+_POLL_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Measured:
     Attributes:
       status: its exit status.
       seconds: wall-clock time.
-      peak_bytes: the largest memory of the command and its descendants together, looked at four times a second: their
+      peak_bytes: the largest memory of the command and its descendants together, looked at once a second: their
         proportional set size where the system tells it (Linux), so that a page that processes share counts once.
     """
 

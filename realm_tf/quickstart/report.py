@@ -18,6 +18,7 @@ from matplotlib import pyplot
 from realm_tf import __version__
 from realm_tf.artifacts import open_artifact, write_text_whole
 from realm_tf.config import Config, config_to_dict
+from realm_tf.environment import processor
 from realm_tf.training.checkpoints import steps_below
 
 # Where the recall of each state of the retriever was measured.
@@ -86,7 +87,7 @@ def _collect(directory: pathlib.Path, preset: str, config: Config, measurements:
             'python': platform.python_version(),
             **{package: importlib.metadata.version(package) for package in _PACKAGES},
         },
-        'machine': f'{platform.system()} {platform.machine()}, {_processor()}',
+        'machine': f'{platform.system()} {platform.machine()}, {processor()}',
         'configuration': config_to_dict(config),
     }
 
@@ -136,10 +137,3 @@ def _curves(curves: Mapping[str, Sequence[tuple]], x_label: str, y_label: str) -
 
 def _json_lines(path: pathlib.Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def _processor() -> str:
-    information = pathlib.Path('/proc/cpuinfo')
-    lines = information.read_text().splitlines() if information.exists() else []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return f'{len(names)} × {names[0]}' if names else platform.processor() or 'unknown processor'

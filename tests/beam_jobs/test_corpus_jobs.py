@@ -1,7 +1,9 @@
 """The jobs that make a corpus and its spans: the same whoever makes them, and never half."""
 
+import bz2
 import dataclasses
 import gzip
+import itertools
 import json
 import os
 import pathlib
@@ -18,7 +20,6 @@ from beam_jobs.options import parse
 from realm_tf.artifacts import MANIFEST, open_artifact
 from realm_tf.config import SpansConfig
 from realm_tf.corpus.block_store import BlockStore
-from realm_tf.corpus.documents import Document, Rejected, read_json_lines
 from realm_tf.corpus.span_store import SpanStore
 from realm_tf.errors import RealmError
 
@@ -110,7 +111,7 @@ def test_a_broken_line_costs_nothing_but_itself(tmp_path, tiny_config, vocabular
     ]
     assert [record['position'] for record in rejected] == list(range(21, 28))
     assert [record['reason'].split(':')[0] for record in rejected] == [
-        'not JSON at column 26',
+        'not JSON at column 22',
         'not UTF-8 at byte 0',
         'not a JSON object',
         "no 'text'",
@@ -122,19 +123,77 @@ def test_a_broken_line_costs_nothing_but_itself(tmp_path, tiny_config, vocabular
 
 def test_an_unreadable_file_is_named(tmp_path, tiny_config, vocabulary_path):
     whole = gzip.compress(json.dumps(document(1)).encode() * 50)
-    (tmp_path / 'cut.jsonl.gz').write_bytes(whole[: len(whole) // 2])
+    (tmp_path / 'cut.jsonl.gz').write_bytes(whole[:12])
     with pytest.raises(RealmError, match=r'cut\.jsonl\.gz cannot be read'):
         run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'cut.jsonl.gz')
     with pytest.raises(RealmError, match='No file matches --input'):
         run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / '*.json')
 
 
-def test_lines_are_read_from_a_slice(tmp_path):
-    path = write_lines(tmp_path / 'documents.jsonl', [document(number) for number in range(5)] + [{'id': 5}])
-    read = list(read_json_lines(path, 3))
-    assert [record.id for record in read if isinstance(record, Document)] == ['3', '4']
-    assert isinstance(read[-1], Rejected) and read[-1].position == 6
-    assert [record.id for record in read_json_lines(path, 1, 3)] == ['1', '2']
+def test_duplicates_are_left_out_whatever_their_ids(tmp_path, tiny_config, vocabulary_path):
+    documents = [document(number) for number in range(6)]
+    copies = [documents[4] | {'id': 'a'}, documents[0] | {'id': 'b'}]
+    files = [write_lines(tmp_path / 'a.jsonl', documents), write_lines(tmp_path / 'b.jsonl', copies)]
+    run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', *files)
+    store = BlockStore.open(tmp_path / 'corpus')
+    assert set(store.document_ids(np.arange(len(store)))) == {str(number) for number in range(6)}
+    assert open_artifact(tmp_path / 'corpus').counts['duplicates'] == 2
+
+
+def test_columns_can_be_named_and_formats_mixed_up_are_refused(tmp_path, tiny_config, vocabulary_path):
+    (tmp_path / 'pages.tsv').write_text('name\tbody\nTown\tIt lies there.\n')
+    columns = {'id_column': '', 'title_column': 'name', 'text_column': 'body'}
+    run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'pages.tsv', **columns)
+    store = BlockStore.open(tmp_path / 'corpus')
+    assert (store.titles(np.array([0])), store.texts(np.array([0]))) == (['Town'], ['It lies there.'])
+    with pytest.raises(RealmError, match=r"pages.tsv has no column 'id' .* 'name', 'body'"):
+        run_build(tiny_config, vocabulary_path, tmp_path / 'other', tmp_path / 'pages.tsv')
+    write_lines(tmp_path / 'more.jsonl', [document(1)])
+    with pytest.raises(RealmError, match='more than one format'):
+        run_build(tiny_config, vocabulary_path, tmp_path / 'other', tmp_path / 'pages.tsv', tmp_path / 'more.jsonl')
+
+
+def test_of_a_file_that_breaks_off_what_can_be_read_is_kept(tmp_path, tiny_config, vocabulary_path):
+    # Noise that does not compress, so that there is more than one block of bzip2.
+    noise = np.random.default_rng(0)
+    lines = ''.join(json.dumps(document(number) | {'noise': noise.bytes(500).hex()}) + '\n' for number in range(3000))
+    whole = bz2.compress(lines.encode())
+    (tmp_path / 'cut.jsonl.bz2').write_bytes(whole[: -len(whole) // 4])
+    run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'cut.jsonl.bz2')
+    counts = open_artifact(tmp_path / 'corpus').counts
+    rejected = [
+        json.loads(line) for file in (tmp_path / 'corpus').glob('rejected-*') for line in file.read_text().splitlines()
+    ]
+    assert 'cut off at byte' in rejected[-1]['reason'] and len(rejected) <= 2
+    assert 100 < counts['documents'] < 3000
+
+
+def test_pages_of_a_dump_that_are_no_articles_are_reported(tmp_path, tiny_config, vocabulary_path):
+    page = '<page><title>{}</title><ns>{}</ns><id>1</id><revision><text>{}</text></revision></page>\n'
+    pages = [('Town', 0, 'A [[town]] is a place.'), ('Talk', 1, 'No.'), ('Old', 0, '#REDIRECT [[Town]]')]
+    (tmp_path / 'dump.xml').write_text('<mediawiki>\n' + ''.join(page.format(*one) for one in pages) + '</mediawiki>')
+    run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'dump.xml')
+    store = BlockStore.open(tmp_path / 'corpus')
+    assert store.texts(np.arange(len(store))) == ['A town is a place.']
+    report = json.loads((tmp_path / 'corpus' / 'report.json').read_text())
+    assert report['dropped'] == {'namespace 1': 1, 'redirect': 1}
+    assert report['dropped_samples'] == {'namespace 1': ['Talk'], 'redirect': ['Old']}
+    assert report['counts']['documents'] == 1 and sum(report['block_lengths'].values()) == 1
+    shown = (tmp_path / 'corpus' / 'report.html').read_text()
+    assert 'redirect' in shown and 'A town is a place.' in shown
+
+
+def test_blocks_can_overlap_by_sentences(tmp_path, tiny_config, vocabulary_path):
+    text = ''.join(f'Sentence number {number} has some words in it. ' for number in range(30))
+    path = write_lines(tmp_path / 'documents.jsonl', [document(0, text=text)])
+    config = dataclasses.replace(tiny_config, corpus=dataclasses.replace(tiny_config.corpus, overlap=1))
+    run_build(config, vocabulary_path, tmp_path / 'corpus', path)
+    store = BlockStore.open(tmp_path / 'corpus')
+    texts = store.texts(np.arange(len(store)))
+    assert len(texts) > 3
+    for before, after in itertools.pairwise(texts):
+        assert after.startswith(before[before.rindex('Sentence') :])
+    assert (store.lengths() <= config.corpus.block_length).all()
 
 
 def test_an_interrupted_job_goes_on_from_its_shards(tmp_path, vocabulary_path):

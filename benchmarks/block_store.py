@@ -1,0 +1,79 @@
+"""How fast a corpus of the paper's size opens, and how fast random rows are read from it.
+
+    python -m benchmarks.block_store --corpus corpus
+
+The shards of a real corpus are linked under as many names as give the number of blocks: the files are those of a corpus
+of that size, the bytes behind them lie in the page cache once. A process of its own opens it and is measured.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import click
+import numpy as np
+
+from benchmarks.machine import machine
+from realm_tf.artifacts import MANIFEST, open_artifact
+from realm_tf.corpus.arrow_shards import shard_name
+from realm_tf.corpus.block_store import SHARDS, VOCABULARY, BlockStore
+
+ROWS = 4096
+
+_MEASURE = """
+import resource, sys, time
+import numpy as np
+from realm_tf.corpus.block_store import BlockStore
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+started = time.perf_counter()
+store = BlockStore.open(sys.argv[1])
+opened = time.perf_counter() - started
+from realm_tf.text.packing import pack_documents
+random = np.random.default_rng(0)
+times = []
+for _ in range(30):
+    rows = random.integers(0, len(store), int(sys.argv[2]))
+    started = time.perf_counter()
+    titles, bodies = store.title_ids(rows), store.body_ids(rows)
+    arrays = titles.truncated(32).padded(32), bodies.truncated(store.block_length).padded(store.block_length)
+    times.append(1000 * (time.perf_counter() - started))
+status = dict(line.split(':', 1) for line in open('/proc/self/status'))
+anonymous = int(status['RssAnon'].split()[0]) / 1000
+times = f'{np.median(times[5:]):.1f} ({min(times[5:]):.1f}–{max(times[5:]):.1f})'
+print(f'| {len(store):,} | {opened:.2f} | {times} | {anonymous:.0f} |')
+"""
+
+
+@click.command()
+@click.option('--corpus', required=True, type=click.Path(exists=True), help='A real corpus, to be multiplied.')
+@click.option('--blocks', default=13_353_718, show_default=True, help='How many blocks.')
+def main(corpus, blocks):
+    """Opens a corpus of many blocks, and reads random rows."""
+    with tempfile.TemporaryDirectory(dir=pathlib.Path(corpus).parent) as directory:
+        multiplied(pathlib.Path(corpus), pathlib.Path(directory), blocks)
+        print(f'{machine()}\n\n| blocks | open, s | {ROWS} rows, ms | memory beside the page cache, MB |')
+        print('|---|---|---|---|', flush=True)
+        subprocess.run([sys.executable, '-c', _MEASURE, directory, str(ROWS)], check=True)
+
+
+def multiplied(corpus: pathlib.Path, output: pathlib.Path, blocks: int) -> None:
+    """Links the shards of a corpus until there are at least so many blocks."""
+    artifact = open_artifact(corpus)
+    shards = sorted(name for name in artifact.files if name.startswith(SHARDS))
+    sizes = [len(rows) for rows in BlockStore(artifact).shard_ranges]
+    number = int(np.searchsorted(np.cumsum(np.resize(sizes, 2 * len(sizes) * (blocks // sum(sizes) + 1))), blocks)) + 1
+    files = {VOCABULARY: artifact.files[VOCABULARY]}
+    os.link(corpus / VOCABULARY, output / VOCABULARY)
+    for shard in range(number):
+        source, name = shards[shard % len(shards)], shard_name(SHARDS, shard, number)
+        os.link(corpus / source, output / name)
+        files[name] = artifact.files[source]
+    manifest = json.loads((corpus / MANIFEST).read_text()) | {'files': dict(files)}
+    (output / MANIFEST).write_text(json.dumps(manifest))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,37 @@
+"""Documents that are exactly alike, told by the hashes of their texts."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+_HASH_BYTES = 16
+
+
+def hashes_of(keys: Iterable[bytes]) -> np.ndarray:
+    """Hashes texts.
+
+    Args:
+      keys: what exact duplicates have in common.
+
+    Returns:
+      uint64 `[keys, 2]`.
+    """
+    digests = b''.join(hashlib.blake2b(key, digest_size=_HASH_BYTES).digest() for key in keys)
+    return np.frombuffer(digests, np.uint64).reshape(-1, 2)
+
+
+def repeated(hashes: Sequence[np.ndarray]) -> np.ndarray:
+    """Tells which texts were there before.
+
+    Args:
+      hashes: of the texts of each file, uint64 `[texts, 2]`, in order.
+
+    Returns:
+      For all texts of all files, bool `[texts]`: False for the first of those that are alike, True for the others.
+    """
+    everything = np.concatenate([np.zeros((0, 2), np.uint64), *hashes])
+    _, first = np.unique(everything, axis=0, return_index=True)
+    is_repeated = np.ones(len(everything), bool)
+    is_repeated[first] = False
+    return is_repeated

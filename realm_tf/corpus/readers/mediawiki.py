@@ -1,0 +1,188 @@
+"""Articles in MediaWiki XML dumps."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from etils import epath
+
+from realm_tf.config import MediaWikiConfig
+from realm_tf.corpus.compression import open_decompressed
+from realm_tf.corpus.documents import Document, Dropped, Rejected
+from realm_tf.corpus.readers.reader import RecordReader
+from realm_tf.corpus.wikitext import HIDDEN_NAMESPACES, clean
+from realm_tf.errors import RealmError
+
+_EXCERPT_SIZE = 200  # bytes
+# Namespaces by number: media, files, categories.
+_HIDDEN_NAMESPACE = re.compile(rb'<namespace key="(?:-2|6|14)"[^>]*>([^<]+)</namespace>')
+_REDIRECT = re.compile(r'\s*#\s*REDIRECT\b', re.IGNORECASE)
+_TITLE = re.compile(rb'<title>.*?</title>', re.DOTALL)
+_WHOLE_TEXT = re.compile(rb'<text\b[^>]*>(.*?)</text>', re.DOTALL)
+_TEMPLATE = re.compile(r'\{\{([^{}|\n]+)')
+_CATEGORY = re.compile(r'\[\[([^\[\]|:\n]+):([^\[\]|\n]+)')
+
+
+class Page(NamedTuple):
+    """A page of a dump, as it lies there.
+
+    Attributes:
+      xml: what stands between `<page>` and `</page>`.
+      is_whole: whether there is a `</page>`.
+      hidden_namespaces: the names that files and categories have in this wiki, in lower case.
+    """
+
+    xml: bytes
+    is_whole: bool
+    hidden_namespaces: frozenset[str]
+
+
+class _Article(NamedTuple):
+    id: str
+    title: str
+    namespace: str
+    is_redirect: bool
+    model: str
+    text: str
+
+
+class MediaWikiReader(RecordReader):
+    """Reads the articles of MediaWiki XML exports, such as `enwiki-latest-pages-articles.xml.bz2`.
+
+    A record is a page; of several revisions, the last in the file is read. A page that is not XML, or not closed, costs
+    no other. Of a file that breaks off, all pages before the break are given, then the page it breaks off in, which is
+    rejected, and only then comes the error.
+
+    Args:
+      rules: which pages are articles; others are dropped.
+
+    Raises:
+      RealmError: if an expression in the rules is none.
+    """
+
+    def __init__(self, rules: MediaWikiConfig):
+        self._namespaces = frozenset(map(str, rules.namespaces))
+        self._dropped_titles = _any_of(rules.dropped_titles)
+        self._dropped_templates = _any_of(rules.dropped_templates)
+        self._dropped_categories = _any_of(rules.dropped_categories)
+        self._dropped_sections = rules.dropped_sections
+
+    def records(self, path: epath.PathLike) -> Iterator[Page]:
+        with open_decompressed(path) as lines:
+            pieces = _split_at_pages(lines)
+            header = next(pieces)
+            hidden_namespaces = HIDDEN_NAMESPACES | {
+                name.decode(errors='replace').lower() for name in _HIDDEN_NAMESPACE.findall(header)
+            }
+            found_pages = False
+            for piece in pieces:
+                found_pages = True
+                xml, closing, _ = piece.partition(b'</page>')
+                yield Page(xml, bool(closing), hidden_namespaces)
+        if not found_pages and b'<mediawiki' not in header:
+            raise RealmError(
+                f'{path} is no MediaWiki export: it holds neither <mediawiki> nor <page>. Give one that is, such as '
+                'enwiki-latest-pages-articles.xml.bz2, or name the format of this one.'
+            )
+
+    def key(self, record: Page) -> bytes:
+        texts = _WHOLE_TEXT.findall(record.xml)
+        if not record.is_whole or not texts:
+            return record.xml
+        title = _TITLE.search(record.xml)
+        return (title[0] if title else b'') + texts[-1]
+
+    def document(self, record: Page, file: str, position: int) -> Document | Rejected | Dropped:
+        try:
+            article = _parsed(record)
+            if reason := self._unwanted(article, record.hidden_namespaces):
+                return Dropped(reason, article.title)
+            if not article.text.strip():
+                raise ValueError('empty text')
+            text = _cleaned(article.text, record.hidden_namespaces, self._dropped_sections)
+        except ValueError as error:
+            excerpt = record.xml.strip()[:_EXCERPT_SIZE].decode(errors='replace')
+            return Rejected(file, position, str(error), excerpt)
+        return Document(article.id, article.title, text) if text else Dropped('no prose', article.title)
+
+    def _unwanted(self, page: _Article, hidden_namespaces: Collection[str]) -> str:
+        """Why a page is no article; empty if it is one."""
+        if page.namespace not in self._namespaces:
+            return f'namespace {page.namespace}'
+        if page.is_redirect:
+            return 'redirect'
+        if page.model != 'wikitext':
+            return f'{page.model} instead of wikitext'
+        if found := self._dropped_titles.search(page.title):
+            return f'title with {found[0]!r}'
+        for name in sorted(set(_TEMPLATE.findall(page.text))):
+            if found := self._dropped_templates.fullmatch(name.replace('_', ' ').strip()):
+                return f'template {found[0]!r}'
+        for namespace, name in sorted(set(_CATEGORY.findall(page.text))):
+            if namespace.strip().lower() in hidden_namespaces and (
+                found := self._dropped_categories.fullmatch(name.replace('_', ' ').strip())
+            ):
+                return f'category {found[0]!r}'
+        return ''
+
+
+def _split_at_pages(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """What stands before the first `<page>`, between two, and after the last.
+
+    If the lines end in an error, it is raised after all that came before it.
+    """
+    parts: list[bytes] = []
+    broken = None
+    try:
+        for line in lines:
+            before, *pages = line.split(b'<page>')
+            parts.append(before)
+            for page in pages:
+                yield b''.join(parts)
+                parts = [page]
+    except RealmError as error:
+        broken = error
+    yield b''.join(parts)
+    if broken:
+        raise broken
+
+
+def _parsed(page: Page) -> _Article:
+    if not page.is_whole:
+        raise ValueError('no </page> ends it')
+    try:
+        page.xml.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'not UTF-8 at byte {error.start}') from None
+    try:
+        root = ElementTree.fromstring(b'<page>' + page.xml + b'</page>')
+    except ElementTree.ParseError as error:
+        raise ValueError(f'not XML: {error}') from None
+    text = root.findtext('revision[last()]/text', '')
+    return _Article(
+        id=root.findtext('id', '').strip(),
+        title=root.findtext('title', '').strip(),
+        namespace=root.findtext('ns', '0').strip(),
+        is_redirect=root.find('redirect') is not None or bool(_REDIRECT.match(text)),
+        model=root.findtext('revision[last()]/model', 'wikitext').strip(),
+        text=text,
+    )
+
+
+def _cleaned(wikitext: str, hidden_namespaces: Collection[str], dropped_sections: Sequence[str]) -> str:
+    try:
+        return clean(wikitext, hidden_namespaces, dropped_sections)
+    # Whatever it is, it must not cost the other pages.
+    except Exception as error:
+        raise ValueError(f'wikitext that cannot be parsed: {type(error).__name__}: {error}') from error
+
+
+def _any_of(expressions: Sequence[str]) -> re.Pattern:
+    for expression in expressions:
+        try:
+            re.compile(expression)
+        except re.error as error:
+            raise RealmError(f'{expression!r} is no regular expression: {error}. Mend it.') from error
+    # Without expressions, one that is never found.
+    return re.compile('|'.join(f'(?:{expression})' for expression in expressions) or r'(?!)', re.IGNORECASE)

@@ -1,0 +1,379 @@
+"""Wikitext to prose.
+
+Three steps, in the order in which MediaWiki takes them. First what is found by its ends alone: comments, tags, tables.
+Then mwparserfromhell parses the rest, templates and links in one another, and what a reader sees of each is kept. Last
+the lines are put right: quotes, entities, what removed templates left behind, headings of sections that have become
+empty.
+"""
+
+import functools
+import html
+import re
+from collections.abc import Collection, Iterable, Iterator
+
+import mwparserfromhell
+from mwparserfromhell import nodes
+from mwparserfromhell.wikicode import Wikicode
+
+from realm_tf.config import MediaWikiConfig
+from realm_tf.corpus import wikitext_templates
+
+# Namespaces whose links show no text; every wiki knows these names beside those of its own language.
+HIDDEN_NAMESPACES = frozenset(['file', 'image', 'media', 'category'])
+
+
+def clean(
+    wikitext: str,
+    hidden_namespaces: Collection[str] = HIDDEN_NAMESPACES,
+    dropped_sections: Iterable[str] = MediaWikiConfig().dropped_sections,
+) -> str:
+    """Turns wikitext to prose.
+
+    Gone are templates, tables, references, files, categories, comments, galleries, formulas, listings of code, bare
+    addresses and all markup; text of links, lists and headings stays. A template that stands for words is replaced by
+    them (`wikitext_templates`). What is left open (a template, a table, a tag) costs its markup and not the text behind
+    it.
+
+    Args:
+      wikitext: the source of a page.
+      hidden_namespaces: namespaces whose links show no text, in lower case, such as `file` and `category`.
+      dropped_sections: headings of sections to leave out, with their subsections, in any case.
+
+    Returns:
+      The text: a paragraph, heading or list item a line. None of the marks `{{`, `}}`, `[[`, `]]`, `{|`, `|}`, `|-` is
+      in it.
+    """
+    text = _CONTROL.sub('', wikitext)
+    text = _with_open_brackets_hidden(_without_tags(_without_tables(_without_opaque_tags(text))))
+    # Quotes are left to `_without_quotes`: their nesting makes parsing slow, and they mean nothing here.
+    text = _text_of(mwparserfromhell.parse(text, skip_style_tags=True), hidden_namespaces)
+    text = _with_paragraphs_joined(_without_what_was_left_open(text))
+    lines = [_tidied(line) for line in re.split(rf'[\n{_BREAK}]', text)]
+    return '\n'.join(_without_empty_sections(lines, {title.casefold() for title in dropped_sections}))
+
+
+# Characters that stand for something between two steps, and that no text holds: `_CONTROL` removes them first.
+_ITEM = '\x01'
+_HEADING = '\x02'
+_BREAK = '\x03'
+_NOTHING = '\x04'
+_HIDDEN = {'{{': '\x05', '}}': '\x06', '[[': '\x07', ']]': '\x08'}
+_CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]')
+
+# Tags whose content is not wikitext, or not prose.
+_OPAQUE_TAGS = (
+    'nowiki|ref|references|math|chem|ce|gallery|timeline|imagemap|score|graph|mapframe|maplink|hiero|syntaxhighlight|'
+    'source|pre|poem|templatedata|templatestyles|indicator|inputbox|categorytree|charinsert|includeonly|style|script'
+)
+_OPAQUE = re.compile(rf'<!--|<({_OPAQUE_TAGS})\b([^<>]*)>', re.IGNORECASE)
+_FORMULA = re.compile(r'[^\\{}\n]*')
+_NOT_LITERAL = re.compile(r"[\[\]{}|'*#:;=<>&_]")
+
+
+def _without_opaque_tags(text: str) -> str:
+    """Comments, and tags whose content is not wikitext, from left to right as MediaWiki finds them."""
+    parts = []
+    position = 0
+    # So that many tags that are never closed are looked for once.
+    never_closed = set()
+    while opening := _OPAQUE.search(text, position):
+        parts.append(text[position : opening.start()])
+        position = opening.end()
+        name = (opening[1] or '--').lower()
+        if name in never_closed or (opening[2] or '').endswith('/'):
+            parts.append(_shown_of_opaque(name, '', ''))
+            continue
+        closing = _closing_of(name).search(text, position)
+        if closing is None:
+            never_closed.add(name)
+        elif closing[0]:
+            parts.append(_shown_of_opaque(name, opening[2], text[position : closing.start()]))
+            position = closing.end()
+    parts.append(text[position:])
+    return ''.join(parts)
+
+
+@functools.cache
+def _closing_of(name: str) -> re.Pattern:
+    if name == '--':
+        return re.compile('-->')
+    # References are the most often left open. If the next begins before one has ended, what is between them is text.
+    begins_again = r'|(?=<ref\b[^<>]*(?<!/)>)' if name == 'ref' else ''
+    return re.compile(rf'</{name}\s*>{begins_again}', re.IGNORECASE)
+
+
+def _shown_of_opaque(name: str, attributes: str, content: str) -> str:
+    if name == 'poem':
+        lines = _without_opaque_tags(content).split('\n')
+        return ''.join(f'{_BREAK}{line}' for line in lines) + _BREAK
+    literal = (
+        name == 'nowiki'
+        or (name in ('math', 'chem', 'ce') and _FORMULA.fullmatch(content))
+        or (name in ('syntaxhighlight', 'source') and re.search(r'\binline\b', attributes))
+    )
+    shown = _NOT_LITERAL.sub(lambda sign: f'&#{ord(sign[0])};', content) if literal else ''
+    # MediaWiki takes comments away first; quotes on both sides of anything else do not belong together.
+    return shown if name == '--' else shown + _NOTHING
+
+
+_TABLE_START = re.compile(r'[\s:*]*\{\|')
+# Three braces end a table and the template around it; two end a template whose last argument is empty.
+_TABLE_END = re.compile(r'\s*\|\}(?!\}(?!\}))')
+_HTML_TABLE = re.compile(r'<table\b[^<>]*>(?:(?!<table\b).)*?</table\s*>', re.IGNORECASE | re.DOTALL)
+_DEEPEST_HTML_TABLE = 5
+
+
+def _without_tables(text: str) -> str:
+    """Tables, and tables in tables; one that is not closed ends before the next heading."""
+    if '{|' in text:
+        text = '\n'.join(_lines_outside_tables(text.split('\n')))
+    for _ in range(_DEEPEST_HTML_TABLE):
+        text, found = _HTML_TABLE.subn(_BREAK, text)
+        if not found:
+            break
+    return text
+
+
+def _lines_outside_tables(lines: Iterable[str]) -> Iterator[str]:
+    depth = 0
+    for line in lines:
+        if _TABLE_START.match(line):
+            depth += 1
+        elif depth and (end := _TABLE_END.match(line)):
+            depth -= 1
+            if depth == 0:
+                yield line[end.end() :]
+        elif depth == 0 or (line.startswith('=') and line.rstrip().endswith('=')):
+            depth = 0
+            yield line
+
+
+_LINE_TAGS = 'br|hr|p|div|blockquote|center|li|ul|ol|dl|dt|dd|tr|td|th|table|caption|h1|h2|h3|h4|h5|h6|section'
+_INLINE_TAGS = (
+    'a|abbr|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|languages|mark|noinclude|onlyinclude|q|rb|rp|rt|'
+    'ruby|s|samp|small|span|strike|strong|sub|sup|time|translate|tt|tvar|u|var|wbr'
+)
+_EXPONENT = re.compile(r'(?<=\d)<sup>([-−–]?\d+)</sup>', re.IGNORECASE)
+_OPEN_REFERENCE = re.compile(r'</?ref\b(?:\s+\w+\s*=\s*(?:"[^"\n]*"|[^\s<>]+))*\s*/?>?', re.IGNORECASE)
+_TAG = re.compile(rf'</?(?:({_LINE_TAGS})|{_INLINE_TAGS}|{_OPAQUE_TAGS})\b[^<>]*>', re.IGNORECASE)
+
+
+def _without_tags(text: str) -> str:
+    """Tags of HTML, whose content stays; those that stand for a line end become one."""
+    text = _EXPONENT.sub(r'^\1', text)
+    text = _TAG.sub(lambda tag: _BREAK if tag[1] else '', text)
+    # What looks like a tag now is text, and would keep the parser busy for minutes.
+    return _OPEN_REFERENCE.sub('', text).replace('<', '&lt;')
+
+
+_BRACKETS = re.compile(r'\{\{|\}\}|\[\[|\]\]')
+_OTHER_HALF = {'}}': '{{', ']]': '[['}
+_DEEPEST_BRACKETS = 40
+# An address whose line ends, or in whose text another bracket begins, before its own bracket is closed.
+_OPEN_ADDRESS = re.compile(r'\[(?=\w*:?//[^\[\]\n]*(?:\[(?!\[)|\n|\Z))')
+
+
+def _with_open_brackets_hidden(text: str) -> str:
+    """Hides brackets whose other half is missing: from each of them, the parser would read to the end of the text."""
+    text = _OPEN_ADDRESS.sub('', text)
+    kept = set()
+    opened = []
+    num_open = dict.fromkeys(_OTHER_HALF.values(), 0)
+    for bracket in _BRACKETS.finditer(text):
+        if bracket[0] in num_open:
+            opened.append(bracket)
+            num_open[bracket[0]] += 1
+            continue
+        wanted = _OTHER_HALF[bracket[0]]
+        # Those of the other kind that were opened since have no end.
+        while num_open[wanted]:
+            opening = opened.pop()
+            num_open[opening[0]] -= 1
+            if opening[0] == wanted:
+                if len(opened) < _DEEPEST_BRACKETS:
+                    kept.update([opening.start(), bracket.start()])
+                break
+    return _BRACKETS.sub(lambda bracket: bracket[0] if bracket.start() in kept else _HIDDEN[bracket[0]], text)
+
+
+def _text_of(code: Wikicode, hidden_namespaces: Collection[str]) -> str:
+    return ''.join(_text_of_node(node, hidden_namespaces) for node in code.nodes)
+
+
+def _text_of_node(node: nodes.Node, hidden_namespaces: Collection[str]) -> str:
+    """What a reader sees of a node."""
+    match node:
+        case nodes.Text():
+            return node.value
+        case nodes.Wikilink():
+            return _text_of_link(node, hidden_namespaces)
+        case nodes.ExternalLink():
+            return _text_of(node.title, hidden_namespaces) if node.title else ''
+        case nodes.Template():
+            text = wikitext_templates.renderer(_text_of(node.name, hidden_namespaces))
+            if text is None:
+                return _NOTHING
+            return text({str(one.name).strip(): _text_of(one.value, hidden_namespaces).strip() for one in node.params})
+        case nodes.Heading():
+            title = _text_of(node.title, hidden_namespaces).strip()
+            return f'{_HEADING * node.level}{title}'
+        case nodes.Argument():
+            return _text_of(node.default, hidden_namespaces) if node.default else ''
+        case nodes.Tag() if node.wiki_markup in (':', ';', '*', '#', '----'):
+            # The mark of a list item; a colon within the line parts a term from what it means.
+            return _ITEM
+        case nodes.HTMLEntity():
+            return str(node)
+    # A table.
+    return ''
+
+
+_INTERLANGUAGE = re.compile(r'(?:[a-z]{2,3}(?:-[a-z]+)*|simple)\s*:')
+
+
+def _text_of_link(link: nodes.Wikilink, hidden_namespaces: Collection[str]) -> str:
+    target = str(link.title).strip()
+    namespace, colon, _ = target.partition(':')
+    if colon and namespace.strip().lower() in hidden_namespaces:
+        return ''
+    shown = _text_of(link.text, hidden_namespaces).strip() if link.text else ''
+    if shown:
+        return shown
+    if _INTERLANGUAGE.match(target):
+        # The same article in another language: a link beside the text, not in it.
+        return ''
+    return _text_of(link.title, hidden_namespaces).strip().removeprefix(':').replace('_', ' ')
+
+
+_OPEN_FILE = re.compile(r'\[\[\s*(?:file|image|media)\s*:[^\n]*', re.IGNORECASE)
+_OPEN_LINK = re.compile(r'\[\[(?:[^\[\]{}|\n]*\|)?')
+_OPEN_TEMPLATE_LINE = re.compile(r'^[ \t]*\{\{[^}\n]*$', re.MULTILINE)
+_OPEN_TEMPLATE = re.compile(r'\{\{[^{}\n]*\}')
+_TABLE_LINE = re.compile(rf'^[ \t{_ITEM}{_NOTHING}]*(?:\{{\||\||!.*(?:\||!!)).*$', re.MULTILINE)
+
+
+def _without_what_was_left_open(text: str) -> str:
+    """Removes markup that the parser took for text, because its end is missing or spoilt."""
+    for bracket, hidden in _HIDDEN.items():
+        text = text.replace(hidden, bracket)
+    for markup in (_OPEN_FILE, _OPEN_LINK, _OPEN_TEMPLATE_LINE, _OPEN_TEMPLATE, _TABLE_LINE):
+        text = markup.sub('', text)
+    return text
+
+
+def _with_paragraphs_joined(text: str) -> str:
+    """Joins the lines of paragraphs, as a line end among them is no more than a space; their quotes go line by line."""
+    parts = []
+    within_paragraph = False
+    for line in text.split('\n'):
+        goes_on = line.strip(f' \t{_NOTHING}') != '' and line[0] not in f' \t{_ITEM}{_HEADING}{_BREAK}'
+        parts += [' ' if goes_on and within_paragraph else '\n', _without_quotes(line)]
+        within_paragraph = goes_on
+    return ''.join(parts)
+
+
+def _without_quotes(line: str) -> str:
+    """A line without the quotes that make text bold or italic; apostrophes stay.
+
+    The rules are those of MediaWiki. In `L'''Idiot''`, neither bold nor italic quotes come in pairs: one bold mark is
+    an apostrophe and an italic mark.
+    """
+    runs = list(re.finditer(r"'{2,}", line))
+    if not runs:
+        return line
+    lengths = [len(run[0]) for run in runs]
+    apostrophes = [1 if length == 4 else max(0, length - 5) for length in lengths]
+    bold = [index for index, length in enumerate(lengths) if length not in (2, 5) and length < 5]
+    num_bold = sum(length != 2 for length in lengths)
+    num_italic = sum(length == 2 or length >= 5 for length in lengths)
+    if num_bold % 2 and num_italic % 2 and bold:
+        apostrophes[min(bold, key=lambda index: _rank_of_apostrophe(line, runs[index].start()))] += 1
+    pieces = []
+    position = 0
+    for run, number in zip(runs, apostrophes, strict=True):
+        pieces += [line[position : run.start()], "'" * number]
+        position = run.end()
+    return ''.join([*pieces, line[position:]])
+
+
+def _rank_of_apostrophe(line: str, position: int) -> int:
+    """Where a bold mark most likely begins with an apostrophe (0): after a word of one letter; least, after a space."""
+    before = f'  {line[max(0, position - 2) : position]}'
+    if before[-1].isspace():
+        return 2
+    return 0 if before[-2].isspace() else 1
+
+
+# https://www.mediawiki.org/wiki/Help:Magic_words#Behavior_switches
+_SWITCHES = (
+    'NOTOC|FORCETOC|TOC|NOEDITSECTION|NEWSECTIONLINK|NONEWSECTIONLINK|NOGALLERY|HIDDENCAT|EXPECTUNUSEDCATEGORY|'
+    'EXPECTUNUSEDTEMPLATE|NOCONTENTCONVERT|NOCC|NOTITLECONVERT|NOTC|START|END|INDEX|NOINDEX|STATICREDIRECT|DISAMBIG|'
+    'NOGLOBAL|EXPECTEDUNCONNECTEDPAGE|ARCHIVEDTALK|NOTALK'
+)
+_SWITCH = re.compile(rf'__(?:{_SWITCHES})__')
+_ENTITY = re.compile(r'&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z]\w{1,31});')
+_WIDE_SPACES = re.compile(r'[\s\u2000-\u200a\u202f\u205f]+')
+_INVISIBLE = re.compile(rf'[{_NOTHING}\xad\u200b\u200e\u200f\u2060\ufeff\ud800-\udfff]')
+_MARK = re.compile(r'\{\{+|\}\}+|\[\[+|\]\]+|\{\||\|\}|\|(?=-)|<(?=ref)|thumb\|', re.IGNORECASE)
+
+
+def _tidied(line: str) -> str:
+    """A line without entities and what removed templates left in it; empty if no word is left."""
+    level = len(line) - len(line.lstrip(_HEADING))
+    line = _ENTITY.sub(lambda entity: html.unescape(entity[0]), line[level:])
+    line = _INVISIBLE.sub('', _SWITCH.sub('', line))
+    line = _WIDE_SPACES.sub(' ', line).lstrip(f' {_ITEM}')
+    line = _closed_up(re.sub(rf' ?{_ITEM} ?', ': ', line))
+    # Whatever is left of markup, and whatever has become markup by what was taken out.
+    line = _WIDE_SPACES.sub(' ', _MARK.sub(' ', line)).strip()
+    return _HEADING * level + line if any(map(str.isalnum, line)) else ''
+
+
+_PARENTHESES = re.compile(r' ?([(（])([^()（）]*)([)）])')
+_DEEPEST_PARENTHESES = 2
+_LABEL_OF_NOTHING = re.compile(r'(^|[;,])[^;,:]{0,30}:\s*(?=[;,]|$)')
+_REPEATED_SEPARATORS = re.compile(r'\s*[;,](?:\s*[;,])+')
+
+
+def _closed_up(line: str) -> str:
+    """Closes what removed templates left open: `Paris ( ; ), , is` becomes `Paris, is`."""
+    for _ in range(_DEEPEST_PARENTHESES):
+        line = _PARENTHESES.sub(_shown_of_parentheses, line)
+    line = re.sub(r' +([,.;:)\]])(?=\s|$)', r'\1', line)
+    line = re.sub(r'([,;:])(?:\s*,)+(?=\s|$)', r'\1', line)
+    line = re.sub(r'[,;:]\s*\.(?=\s|$)', '.', line)
+    return re.sub(r'^\s*[,;:.]\s+', '', line)
+
+
+def _shown_of_parentheses(match: re.Match) -> str:
+    content = match[2]
+    # Before anything is put right, because a sign alone may be meant: (!), (?).
+    if not content.strip(' \t,;:./·–—-'):
+        return ''
+    kept = _LABEL_OF_NOTHING.sub(r'\1', content)
+    kept = _REPEATED_SEPARATORS.sub(lambda signs: ';' if ';' in signs[0] else ',', kept)
+    kept = kept.strip().strip(',;').strip()
+    if not kept:
+        return ''
+    return f'{match[0][: match.start(2) - match.start(0)]}{kept}{match[3]}'
+
+
+def _without_empty_sections(lines: Iterable[str], dropped_titles: Collection[str]) -> list[str]:
+    """Drops lines without text, sections by their headings, and headings that nothing follows."""
+    kept = []
+    dropped_level = None
+    for line in filter(None, lines):
+        title = line.lstrip(_HEADING)
+        level = len(line) - len(title)
+        if level and (dropped_level is None or level <= dropped_level):
+            dropped_level = level if title.casefold() in dropped_titles else None
+        if dropped_level is None:
+            kept.append((level, title))
+    shown = []
+    next_level = 1
+    for level, text in reversed(kept):
+        # A heading needs a line of text below it, or a heading of a subsection that stays.
+        if not level or next_level == 0 or next_level > level:
+            shown.append(text)
+            next_level = level
+    return shown[::-1]

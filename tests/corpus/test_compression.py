@@ -1,0 +1,122 @@
+"""Compressed files: every kind, several streams, and what is broken or cut off."""
+
+import bz2
+import gzip
+import io
+import lzma
+import re
+
+import pytest
+from backports import zstd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realm_tf.corpus.compression import open_decompressed
+from realm_tf.errors import RealmError
+
+COMPRESSIONS = {'gzip': gzip.compress, 'bzip2': bz2.compress, 'xz': lzma.compress, 'zstd': zstd.compress}
+TEXT = ''.join(f'line {number}: {number**5}\n' for number in range(8_000)).encode()
+
+
+@pytest.fixture(params=COMPRESSIONS)
+def compression(request):
+    return request.param
+
+
+def written(tmp_path, data):
+    path = tmp_path / 'no-telling-name'
+    path.write_bytes(data)
+    return path
+
+
+def read(path):
+    with open_decompressed(path) as file:
+        return file.read()
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=4), st.sampled_from(sorted(COMPRESSIONS)))
+def test_streams_one_after_the_other_are_read_as_one(tmp_path_factory, parts, name):
+    path = written(tmp_path_factory.getbasetemp(), b''.join(map(COMPRESSIONS[name], parts)))
+    assert read(path) == b''.join(parts)
+
+
+def test_lines_are_read_from_a_large_file(tmp_path, compression):
+    path = written(tmp_path, COMPRESSIONS[compression](TEXT))
+    with open_decompressed(path) as lines:
+        assert list(lines) == TEXT.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize('data', [b'', b'B', b'plain text\n', b'\x1f', b'PK\x03\x04'])
+def test_what_is_not_compressed_is_read_as_it_is(tmp_path, data):
+    assert read(written(tmp_path, data)) == data
+
+
+def test_zeros_that_fill_up_a_file_are_no_data(tmp_path, compression):
+    compress = COMPRESSIONS[compression]
+    assert read(written(tmp_path, compress(b'one') + bytes(40_000) + compress(b'two') + bytes(8))) == b'onetwo'
+
+
+def test_a_frame_without_content_may_stand_before_zstd(tmp_path):
+    skipped = b'\x50\x2a\x4d\x18' + (4).to_bytes(4, 'little') + b'size'
+    assert read(written(tmp_path, skipped + zstd.compress(b'text') + skipped)) == b'text'
+
+
+@pytest.mark.parametrize('share', [0.02, 0.5, 0.99])
+def test_a_file_that_is_cut_off_is_told_with_the_byte(tmp_path, compression, share):
+    data = COMPRESSIONS[compression](TEXT)
+    size = int(share * len(data))
+    path = written(tmp_path, data[:size])
+    with pytest.raises(
+        RealmError, match=f'no-telling-name cannot be read: it is cut off at byte {size:,}, .*{compression}'
+    ):
+        read(path)
+
+
+def test_a_later_stream_that_is_cut_off_is_told(tmp_path, compression):
+    data = COMPRESSIONS[compression](TEXT)
+    with pytest.raises(RealmError, match='cut off at byte'):
+        read(written(tmp_path, data + data[:-1]))
+
+
+def test_broken_data_is_told_with_the_bytes(tmp_path, compression):
+    data = COMPRESSIONS[compression](TEXT)
+    path = written(tmp_path, data + b'broken' + data)
+    with pytest.raises(RealmError) as raised:
+        read(path)
+    said = re.fullmatch(
+        r'(.*) data is broken between bytes ([\d,]+) and ([\d,]+) \(.+\)\. Get the file again\.', str(raised.value)
+    )
+    assert said[1] == f'{path} cannot be read: its {compression}'
+    first, limit = (int(number.replace(',', '')) for number in said.groups()[1:])
+    assert first <= len(data) < limit <= first + 16384
+
+
+def test_what_stands_before_broken_data_is_read(tmp_path, compression):
+    path = written(tmp_path, COMPRESSIONS[compression](b'good\n' * 10) + b'broken')
+    lines = iter(open_decompressed(path))
+    assert [next(lines) for _ in range(10)] == [b'good\n'] * 10
+    with pytest.raises(RealmError, match='broken between bytes 0 and 16,384'):
+        next(lines)
+
+
+def test_a_wrong_checksum_is_told(tmp_path, compression):
+    # Which zstd has only if asked.
+    options = {'options': {zstd.CompressionParameter.checksum_flag: True}} if compression == 'zstd' else {}
+    broken = bytearray(COMPRESSIONS[compression](TEXT, **options))
+    broken[{'gzip': -8, 'bzip2': -4, 'xz': -12, 'zstd': -4}[compression]] ^= 0xFF
+    with pytest.raises(RealmError, match='data is broken between'):
+        read(written(tmp_path, bytes(broken)))
+
+
+def test_a_missing_file_and_a_folder_are_told(tmp_path):
+    with pytest.raises(RealmError, match=r'nothing cannot be read: .*No such file'):
+        open_decompressed(tmp_path / 'nothing')
+    with pytest.raises(RealmError, match='cannot be read'):
+        open_decompressed(tmp_path)
+
+
+def test_a_long_line_is_read_whole(tmp_path, compression):
+    line = b'x' * 10_000_000
+    with open_decompressed(written(tmp_path, COMPRESSIONS[compression](line + b'\nend'))) as file:
+        assert isinstance(file, io.BufferedIOBase)
+        assert [len(read) for read in file] == [10_000_001, 3]
