@@ -250,7 +250,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             'optimizer': {'learning_rate': 2e-5, 'warmup_steps': 5},
         },
         'pretrain': {
-            'steps': 36,
+            'steps': 30,
             'batch_size': 4,
             'query_length': 32,
             'refresh_every': 4,
@@ -268,7 +268,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             'reader_blocks': 4,
             'reader_length': 104,
             'checkpoint_every': 20,
-            'optimizer': {'learning_rate': 1e-4, 'warmup_steps': 10},
+            'optimizer': {'learning_rate': 5e-5, 'warmup_steps': 10},
         },
         'quickstart': {
             'sections': ('Geography', 'People and Society', 'Government', 'Economy', 'Communications'),

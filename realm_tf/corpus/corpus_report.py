@@ -63,7 +63,7 @@ class ShardTally:
 
     def write(self, path: epath.PathLike) -> None:
         """Writes it as JSON."""
-        write_text_whole(path, json.dumps(dataclasses.asdict(self), ensure_ascii=False))
+        write_text_whole(path, json.dumps(vars(self), ensure_ascii=False))
 
     @classmethod
     def read(cls, path: epath.PathLike) -> 'ShardTally':
@@ -92,7 +92,7 @@ class ShardTally:
 
 def write_report(path: epath.Path, counts: Mapping[str, int], tally: ShardTally) -> None:
     """Writes `report.json` and `report.html` into a directory; they are the same whoever built the corpus."""
-    report = {'counts': dict(sorted(counts.items())), **dataclasses.asdict(tally)}
+    report = {'counts': dict(sorted(counts.items())), **vars(tally)}
     for name in ('document_lengths', 'block_lengths'):
         report[name] = dict(sorted(report[name].items()))
     for name in ('dropped', 'rejected'):

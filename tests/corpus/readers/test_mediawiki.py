@@ -98,7 +98,7 @@ def test_rules_can_be_changed(written):
 
 def test_an_expression_that_is_none_is_refused():
     with pytest.raises(RealmError, match=r"'\(open' is no regular expression"):
-        MediaWikiReader(dropped_titles=['fine', '(open'])
+        MediaWikiReader(MediaWikiConfig(dropped_titles=('fine', '(open')))
 
 
 def test_broken_pages_are_rejected_with_their_reasons_and_cost_no_other(written):
