@@ -52,7 +52,7 @@ setuptools.setup(
         'demo': DEMO,
         'spacy': SPACY,
         'gcp': ['apache-beam[gcp]>=2.70,<3', 'etils[epath-gcs]>=1.8'],
-        'test': [*DEMO, 'hypothesis>=6.100', 'pytest>=8', 'ruff>=0.17,<0.18', 'scipy>=1.11'],
+        'test': [*DEMO, 'hypothesis>=6.100', 'pytest>=8', 'ruff>=0.17,<0.18', 'scipy>=1.11', 'tokenizers>=0.20,<1'],
     },
     entry_points={'console_scripts': ['realm = realm_tf.cli:main']},
 )

@@ -190,8 +190,11 @@ def _scanned(
             | 'Scan' >> beam.ParDo(ScanFile(source))
         )
     hashes = [_read_array(scan.hashes) for scan in scans]
+    is_duplicate = repeated(hashes)
+    if source.reader().holds_blocks:
+        is_duplicate[:] = False
     limits = np.cumsum([len(of_file) for of_file in hashes])[:-1]
-    return list(zip((scan.file for scan in scans), np.split(repeated(hashes), limits), strict=True))
+    return list(zip((scan.file for scan in scans), np.split(is_duplicate, limits), strict=True))
 
 
 def _build(shards: Sequence[Shard], draft: Draft, source: Source, options: PipelineOptions) -> None:
@@ -243,7 +246,8 @@ class BuildShard(beam.DoFn):
         from realm_tf.corpus.chunking import Chunker
 
         self._reader = self._source.reader()
-        self._chunker = Chunker(Vocabulary.read(self._vocabulary), self._source.config)
+        vocabulary = Vocabulary.read(self._vocabulary)
+        self._chunker = Chunker(vocabulary, self._source.config, are_blocks=self._reader.holds_blocks)
 
     def process(self, shard: Shard) -> None:
         tally = ShardTally()

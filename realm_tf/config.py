@@ -145,6 +145,9 @@ class PretrainConfig:
     batch_size: int = _setting(512, 'Masked sentences a step, over all replicas.')
     query_length: int = _setting(96, 'Longest masked sentence, in wordpieces.')
     num_candidates: int = _setting(8, 'Candidates a query, counting the null document.')
+    masking: Literal['salient', 'span', 'tokens'] = _setting(
+        'salient', 'What is masked: a salient span, or (for comparison) a random one, or random wordpieces.'
+    )
     max_masks: int = _setting(10, 'Most masked wordpieces that are scored.')
     marginal: Literal['token', 'span'] = _setting(
         'token', 'Marginal likelihood of each wordpiece (released code), or of the whole span (paper).'

@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -43,9 +44,11 @@ class Chunker:
     Args:
       vocabulary: what is tokenised with.
       config: block length and language.
+      are_blocks: whether the documents are blocks already, and are left whole.
     """
 
-    def __init__(self, vocabulary: Vocabulary, config: CorpusConfig):
+    def __init__(self, vocabulary: Vocabulary, config: CorpusConfig, are_blocks: bool = False):
+        self._are_blocks = are_blocks
         self._vocabulary = vocabulary
         self._config = config
         self._tokenizer = WordPieceTokenizer(vocabulary)
@@ -67,7 +70,7 @@ class Chunker:
         ]
         ids = self._tokenizer.tokenize_to_ragged(sentences).rows()
         titles = self._tokenizer.tokenize_to_ragged([document.title for document in documents]).rows()
-        rooms = [self._config.block_length - NUM_SPECIAL - min(len(title), MAX_TITLE_LENGTH) for title in titles]
+        rooms = [self._room_beside(title) for title in titles]
         room_of_sentence = [room for room, of_document in zip(rooms, spans, strict=True) for _ in of_document]
         too_long = [i for i, (of_one, room) in enumerate(zip(ids, room_of_sentence, strict=True)) if len(of_one) > room]
         offsets = dict(zip(too_long, self._tokenizer.offsets([sentences[i] for i in too_long]), strict=True))
@@ -85,6 +88,11 @@ class Chunker:
             blocks = [_block(document, title_ids.tolist(), of_block) for of_block in filled]
             yield blocks, sum(number in offsets for number in numbers)
             first = numbers.stop
+
+    def _room_beside(self, title: np.ndarray) -> int:
+        if self._are_blocks:
+            return sys.maxsize
+        return self._config.block_length - NUM_SPECIAL - min(len(title), MAX_TITLE_LENGTH)
 
     def _split(self, sentence: Piece, starts: np.ndarray, room: int) -> Iterator[Piece]:
         """Splits a sentence that is too long, at words; `starts` says where its wordpieces do, in bytes."""

@@ -13,6 +13,10 @@ from realm_tf.text.vocabulary import Vocabulary
 class WordPieceTokenizer(tf.Module):
     """WordPiece as BERT has it, as TensorFlow operations: it goes into a SavedModel.
 
+    It differs from BERT's own in a few characters: tensorflow-text lower-cases by compatible case folding, so that ß
+    becomes ss, ς becomes σ, ﬁ becomes fi and ² becomes 2, and it does not remove NUL and U+FFFD. One word in
+    some 6,000 of Simple English Wikipedia has such a character.
+
     Args:
       vocabulary: the wordpieces.
       lower_case: lower-case and strip accents first (uncased BERT).

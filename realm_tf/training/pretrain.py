@@ -27,7 +27,7 @@ from realm_tf.training.generations import (
     publish_snapshot,
 )
 from realm_tf.training.loop import Batch, make_train_step, run_training
-from realm_tf.training.masking import MaskedQueries, mask_salient_spans
+from realm_tf.training.masking import MaskedQueries, mask_queries
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.refresh import builder_process
 from realm_tf.training.sampling import generator_of_step, rows_of_step
@@ -214,10 +214,11 @@ def pretraining_batch(
       `joint_ids` and `joint_segments` int32 `[batch * num_candidates, query_length + block_length]`.
     """
     query_length = config.pretrain.query_length
-    masked = mask_salient_spans(
+    masked = mask_queries(
         corpus,
         spans,
         rows,
+        masking=config.pretrain.masking,
         max_length=query_length - 2,
         max_masks=config.pretrain.max_masks,
         generator=generator,

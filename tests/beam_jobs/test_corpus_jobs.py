@@ -183,6 +183,23 @@ def test_pages_of_a_dump_that_are_no_articles_are_reported(tmp_path, tiny_config
     assert 'redirect' in shown and 'A town is a place.' in shown
 
 
+def test_the_blocks_of_the_authors_stay_as_they_are(tmp_path, tiny_config, vocabulary_path):
+    import tensorflow as tf
+
+    # Far longer than a block of this configuration, and one of them twice.
+    texts = ['A block. ' * 40, 'Another one.', 'A block. ' * 40]
+    for name, records in (('blocks', texts), ('titles', ['One', 'Two', 'One'])):
+        with tf.io.TFRecordWriter(str(tmp_path / f'{name}.tfr')) as writer:
+            for record in records:
+                writer.write(record.encode())
+    run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'blocks.tfr')
+    store = BlockStore.open(tmp_path / 'corpus')
+    rows = np.arange(len(store))
+    assert store.texts(rows) == texts and store.titles(rows) == ['One', 'Two', 'One']
+    assert store.document_ids(rows) == ['0', '1', '2']
+    assert store.lengths().max() == tiny_config.corpus.block_length
+
+
 def test_blocks_can_overlap_by_sentences(tmp_path, tiny_config, vocabulary_path):
     text = ''.join(f'Sentence number {number} has some words in it. ' for number in range(30))
     path = write_lines(tmp_path / 'documents.jsonl', [document(0, text=text)])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
-from realm_tf.training.masking import _window_around, mask_salient_spans
+from realm_tf.training.masking import _window_around, mask_queries
 
 
 @pytest.fixture(scope='module')
@@ -22,10 +22,11 @@ def spans(tiny_spans, corpus):
 @given(seed=st.integers(0, 1000), max_length=st.integers(4, 40), max_masks=st.integers(1, 10))
 def test_one_span_is_masked_and_can_be_filled_in_again(corpus, spans, seed, max_length, max_masks):
     rows = np.flatnonzero(spans.counts())[:6]
-    masked = mask_salient_spans(
+    masked = mask_queries(
         corpus,
         spans,
         rows,
+        masking='salient',
         max_length=max_length,
         max_masks=max_masks,
         generator=np.random.default_rng(seed),
@@ -47,12 +48,33 @@ def test_one_span_is_masked_and_can_be_filled_in_again(corpus, spans, seed, max_
             assert text in ','.join(map(str, bodies[index]))
 
 
+@pytest.mark.parametrize('masking', ['span', 'tokens'])
+@settings(deadline=None)
+@given(seed=st.integers(0, 1000), max_length=st.integers(4, 40))
+def test_random_masks_lie_in_one_sentence_and_can_be_filled_in_again(corpus, spans, masking, seed, max_length):
+    rows = np.flatnonzero(spans.counts())[:6]
+    generator = np.random.default_rng(seed)
+    masked = mask_queries(
+        corpus, spans, rows, masking=masking, max_length=max_length, max_masks=max_length, generator=generator
+    )
+    for index, (sentence, row) in enumerate(zip(masked.token_ids.rows(), rows, strict=True)):
+        where = np.flatnonzero(sentence == corpus.vocabulary.mask_id)
+        assert 0 < len(where) <= len(sentence) <= max_length
+        assert masking == 'tokens' or where[-1] - where[0] + 1 == len(where) <= 10
+        filled = sentence.copy()
+        filled[where] = masked.gold_ids[index, : len(where)]
+        (body,) = corpus.body_ids(np.array([row])).rows()
+        (starts,) = corpus.sentence_starts(np.array([row])).rows()
+        sentences = [','.join(map(str, of_one)) for of_one in np.split(body, starts[1:])]
+        assert any(','.join(map(str, filled)) in of_one for of_one in sentences)
+
+
 def test_the_same_generator_masks_the_same(corpus, spans):
     rows = np.flatnonzero(spans.counts())[:4]
 
     def mask(seed):
-        masked = mask_salient_spans(
-            corpus, spans, rows, max_length=30, max_masks=10, generator=np.random.default_rng(seed)
+        masked = mask_queries(
+            corpus, spans, rows, masking='salient', max_length=30, max_masks=10, generator=np.random.default_rng(seed)
         )
         return masked.token_ids.values.tolist()
 

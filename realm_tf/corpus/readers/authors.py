@@ -27,6 +27,8 @@ class BlocksReader(FieldReader):
     wordpieces, and is not read: they are made again from the text.
     """
 
+    holds_blocks = True
+
     def records(self, path: epath.PathLike) -> Iterator[TitledBlock]:
         path = epath.Path(path)
         if BLOCKS not in path.name:
@@ -55,6 +57,8 @@ class BlocksReader(FieldReader):
 
 class RetrievalCorpusReader(FieldReader):
     """Reads shards of REALM's retrieval corpus: `tf.train.Example`s with `title` and `body`. A record is a block."""
+
+    holds_blocks = True
 
     def records(self, path: epath.PathLike) -> Iterator[TFRecord]:
         return read_tf_records(path)

@@ -15,7 +15,13 @@ class RecordReader(abc.ABC):
 
     `records` only finds where records begin and end; `document` does the costly work. A record that is no document is
     told as `Rejected` and costs no other record; only a file that cannot be read at all is an error.
+
+    Attributes:
+      holds_blocks: whether a record is a block already: it is not cut again, nor left out for being like another, so
+        that embeddings that came with the blocks still belong to them.
     """
+
+    holds_blocks = False
 
     @abc.abstractmethod
     def records(self, path: epath.PathLike) -> Iterator[Any]:
