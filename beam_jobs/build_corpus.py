@@ -20,7 +20,7 @@ import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 from etils import epath
 
-from beam_jobs.options import JobOptions, main, make_pipeline
+from beam_jobs.options import JobOptions, main, run_pipeline
 from beam_jobs.progress import progress_of_files
 from realm_tf.artifacts import Draft, file_checksum, make_artifact, outdated_because, write_text_whole
 from realm_tf.config import Config, CorpusConfig, config_to_dict
@@ -181,7 +181,7 @@ def _scanned(
     scans = [Scan(str(file), str(draft.path / f'.hashes-{number:05d}.npy')) for number, file in enumerate(files)]
     with (
         progress_of_files('Scan', dict.fromkeys((scan.hashes for scan in scans), 1), 'file'),
-        make_pipeline(options) as pipeline,
+        run_pipeline(options) as pipeline,
     ):
         (
             pipeline
@@ -200,7 +200,7 @@ def _scanned(
 def _build(shards: Sequence[Shard], draft: Draft, source: Source, options: PipelineOptions) -> None:
     with (
         progress_of_files('Corpus', dict.fromkeys((shard.file for shard in shards), 1), 'shard'),
-        make_pipeline(options) as pipeline,
+        run_pipeline(options) as pipeline,
     ):
         (
             pipeline

@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.utils.shared import Shared
 from etils import epath
 
-from beam_jobs.options import JobOptions, main, make_pipeline
+from beam_jobs.options import JobOptions, main, run_pipeline
 from beam_jobs.progress import progress_of_files
 from realm_tf.artifacts import make_artifact, open_artifact, outdated_because
 from realm_tf.config import Config, config_to_dict
@@ -110,16 +110,14 @@ def embed_shards(shards: Sequence[Shard], options: PipelineOptions, **embedder: 
     Returns:
       What was done, by the names of `COUNTERS`.
     """
-    pipeline = make_pipeline(options)
-    (
-        pipeline
-        | 'Shards' >> beam.Create(shards)
-        | 'Spread over workers' >> beam.Reshuffle()
-        | 'Embed' >> beam.ParDo(EmbedShard(embedder))
-    )
-    result = pipeline.run()
-    result.wait_until_finish()
-    counters = result.metrics().query(MetricsFilter().with_namespace('embed_blocks'))['counters']
+    with run_pipeline(options) as pipeline:
+        (
+            pipeline
+            | 'Shards' >> beam.Create(shards)
+            | 'Spread over workers' >> beam.Reshuffle()
+            | 'Embed' >> beam.ParDo(EmbedShard(embedder))
+        )
+    counters = pipeline.result.metrics().query(MetricsFilter().with_namespace('embed_blocks'))['counters']
     return dict.fromkeys(COUNTERS, 0) | {counter.key.metric.name: counter.result for counter in counters}
 
 

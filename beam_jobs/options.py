@@ -5,11 +5,17 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
 import psutil
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions, WorkerOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+    TestOptions,
+    WorkerOptions,
+)
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
@@ -67,6 +73,8 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
     except RealmError as error:
         print(f'realm: {error}', file=sys.stderr)
         sys.exit(2)
+    except DryRun as message:
+        print(message)
     # Where the work is done in this process, Beam makes an error of its own of the interrupt.
     except BaseException:
         if not received:
@@ -126,13 +134,42 @@ def _locally(options: PipelineOptions) -> PipelineOptions:
     return options
 
 
-def make_pipeline(options: PipelineOptions) -> beam.Pipeline:
-    """A pipeline for the runner that the options name; worker processes on this machine are `beam_jobs.worker`."""
+class DryRun(Exception):
+    """The job graph was built and nothing run, as `--dry_run` asks."""
+
+
+@contextlib.contextmanager
+def run_pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
+    """A pipeline on the runner that the options name, to be filled; leaving the block runs it to its end.
+
+    Args:
+      options: of the pipeline.
+
+    Raises:
+      RealmError: if the options do not make a job.
+      DryRun: if nothing was to be run.
+    """
+    try:
+        pipeline = _make_pipeline(options)
+    except ValueError as error:
+        raise RealmError(f'The options do not make a job: {" ".join(str(error).split())}') from error
+    with pipeline:
+        yield pipeline
+    if options.view_as(TestOptions).dry_run:
+        steps = ', '.join(part.full_label for part in pipeline.transforms_stack[0].parts)
+        raise DryRun(
+            f'The job for {options.view_as(StandardOptions).runner} with {options.view_as(WorkerOptions).num_workers} '
+            f'workers was built: {steps}. Nothing was run.'
+        )
+
+
+def _make_pipeline(options: PipelineOptions) -> beam.Pipeline:
     direct = options.view_as(DirectOptions)
     is_local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
     if not is_local or direct.direct_running_mode != 'multi_processing':
         return beam.Pipeline(options=options)
-    # Under its own mode the runner would start Beam's worker program, whatever environment it is given.
+    # Worker processes on this machine are `beam_jobs.worker`. Under its own mode the runner would start Beam's worker
+    # program, whatever environment it is given.
     direct.direct_running_mode = None
     environment = SubprocessSDKEnvironment.from_command_string(f'{sys.executable} -m beam_jobs.worker')
     return beam.Pipeline(FnApiRunner(default_environment=environment), options=options)

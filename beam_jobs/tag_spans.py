@@ -15,7 +15,7 @@ import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 from etils import epath
 
-from beam_jobs.options import JobOptions, main, make_pipeline
+from beam_jobs.options import JobOptions, main, run_pipeline
 from beam_jobs.progress import progress_of_files
 from realm_tf.artifacts import file_checksum, make_artifact, outdated_because
 from realm_tf.config import Config, SpansConfig, config_to_dict
@@ -62,7 +62,7 @@ def run(options: PipelineOptions, config: Config) -> None:
         # Leaving the pipeline's block runs it.
         with (
             progress_of_files('Spans', {shard.file: len(shard.blocks) for shard in shards}, 'block'),
-            make_pipeline(options) as pipeline,
+            run_pipeline(options) as pipeline,
         ):
             (
                 pipeline
