@@ -4,6 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# An environment that is there is used again; asked for another Python than it has, say so.
+ifneq ($(origin PYTHON),file)
+ifneq ($(wildcard $(BIN)/python),)
+VERSION_OF := -c 'import sys; print(*sys.version_info[:2], sep=".")'
+ifneq ($(shell $(PYTHON) $(VERSION_OF)),$(shell $(BIN)/python $(VERSION_OF)))
+ifneq ($(MAKECMDGOALS),clean)
+$(error $(VENV) is of Python $(shell $(BIN)/python $(VERSION_OF)), and PYTHON=$(PYTHON) is another: run make clean first)
+endif
+endif
+endif
+endif
+
 .PHONY: quickstart test lint format clean
 
 quickstart: $(VENV)/demo.installed

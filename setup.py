@@ -55,6 +55,9 @@ setuptools.setup(
         'demo': DEMO,
         'spacy': SPACY,
         'gcp': GCP,
+        # The TPU's driver. TensorFlow for it, tensorflow-tpu, lies in the folder of tensorflow: install that after all
+        # else, with --no-deps.
+        'tpu': ['libtpu>=0.0.14,<0.1'],
         'test': [
             *DEMO,
             *GCP,
