@@ -10,9 +10,14 @@ import sys
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
 
+import hypothesis
 import pytest
 
 from realm_tf.text.vocabulary import Vocabulary
+
+# The same examples every time, and no test that fails because the machine was busy.
+hypothesis.settings.register_profile('deterministic', deadline=None, derandomize=True)
+hypothesis.settings.load_profile('deterministic')
 
 
 @pytest.fixture(scope='session')
