@@ -166,7 +166,8 @@ def run_pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
 def _make_pipeline(options: PipelineOptions) -> beam.Pipeline:
     direct = options.view_as(DirectOptions)
     is_local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
-    if not is_local or direct.direct_running_mode != 'multi_processing':
+    # None is what this function leaves of `multi_processing`: a job may run several pipelines.
+    if not is_local or direct.direct_running_mode not in ('multi_processing', None):
         return beam.Pipeline(options=options)
     # Worker processes on this machine are `beam_jobs.worker`. Under its own mode the runner would start Beam's worker
     # program, whatever environment it is given.
