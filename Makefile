@@ -35,7 +35,7 @@ format: $(VENV)/test.installed
 clean:
 	rm -rf $(VENV) build *.egg-info
 
-# The pip of older Pythons takes a quarter of an hour to find versions that fit each other.
+# The pip that comes with Python 3.10 tries many versions, for minutes, before it finds those that fit each other.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25'

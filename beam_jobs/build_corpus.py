@@ -22,7 +22,7 @@ from etils import epath
 
 from beam_jobs.options import JobOptions, main, run_pipeline
 from beam_jobs.progress import progress_of_files
-from realm_tf.artifacts import Draft, file_checksum, make_artifact, outdated_because, write_text_whole
+from realm_tf.artifacts import Draft, file_checksum, make_artifact, open_whole, outdated_because, write_text_whole
 from realm_tf.config import Config, CorpusConfig, config_to_dict
 from realm_tf.corpus.arrow_shards import shard_counts, shard_name
 from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, write_blocks
@@ -221,11 +221,8 @@ class ScanFile(beam.DoFn):
 
     def process(self, scan: Scan) -> None:
         hashes = hashes_of(self._keys(scan.file))
-        path = epath.Path(scan.hashes)
-        temporary = path.parent / f'{path.name}.writing'
-        with temporary.open('wb') as file:
+        with open_whole(scan.hashes) as file:
             np.save(file, hashes)
-        temporary.replace(path)
 
     def _keys(self, file: str) -> Iterator[bytes]:
         for position, record in enumerate(readable_records(self._reader, file)):

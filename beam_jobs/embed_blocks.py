@@ -23,7 +23,7 @@ from etils import epath
 
 from beam_jobs.options import JobOptions, main, run_pipeline
 from beam_jobs.progress import progress_of_files
-from realm_tf.artifacts import make_artifact, open_artifact, outdated_because
+from realm_tf.artifacts import make_artifact, open_artifact, open_whole, outdated_because
 from realm_tf.config import Config, config_to_dict
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.search.embeddings import shard_name
@@ -135,11 +135,8 @@ class EmbedShard(beam.DoFn):
     def process(self, shard: Shard) -> None:
         start = time.monotonic()
         embedded = self._embedder.embed(shard.blocks)
-        file = epath.Path(shard.file)
-        temporary = file.parent / f'.{file.name}.writing'
-        with temporary.open('wb') as stream:
-            np.save(stream, embedded.embeddings)
-        temporary.replace(file)
+        with open_whole(shard.file) as file:
+            np.save(file, embedded.embeddings)
         milliseconds = round(1000 * (time.monotonic() - start))
         for name, count in zip(
             COUNTERS, (len(shard.blocks), embedded.tokens, embedded.padding, milliseconds), strict=True

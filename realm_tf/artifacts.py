@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 from etils import epath
 
@@ -213,12 +213,23 @@ def file_checksum(path: epath.PathLike) -> str:
     return checksum.hexdigest()
 
 
-def write_text_whole(path: epath.PathLike, text: str) -> None:
-    """Writes a small file so that a reader sees all of it or none: to a temporary name, then renamed."""
+@contextlib.contextmanager
+def open_whole(path: epath.PathLike) -> Iterator[BinaryIO]:
+    """Opens a file for writing so that a reader sees all of it or none: under a temporary name, renamed at the end.
+
+    If the body of the `with` raises, the file is as it was before.
+    """
     path = epath.Path(path)
     temporary = path.parent / f'.{path.name}.writing'
-    temporary.write_text(text)
+    with temporary.open('wb') as file:
+        yield file
     temporary.replace(path)
+
+
+def write_text_whole(path: epath.PathLike, text: str) -> None:
+    """Writes a small text with `open_whole`."""
+    with open_whole(path) as file:
+        file.write(text.encode())
 
 
 def _clear(path: epath.Path) -> None:

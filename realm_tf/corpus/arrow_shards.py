@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from etils import epath
 
+from realm_tf.artifacts import open_whole
 from realm_tf.text.ragged import Ragged
 
 INT_LIST = pa.list_(pa.int32())
@@ -22,13 +23,10 @@ def shard_name(kind: str, shard: int, num_shards: int) -> str:
 
 def write_shard(path: epath.PathLike, table: pa.Table, counts: Mapping[str, int] | None = None) -> None:
     """Writes a shard whole or not at all: to a temporary name, then renamed; `counts` are kept in it."""
-    path = epath.Path(path)
     table = table.replace_schema_metadata({_COUNTS: json.dumps(dict(counts or {}), sort_keys=True)})
-    temporary = path.parent / f'.{path.name}.writing'
-    with temporary.open('wb') as file, pa.ipc.new_file(file, table.schema) as writer:
+    with open_whole(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         # One record batch, so that every column is one run of memory.
         writer.write_table(table.combine_chunks())
-    temporary.replace(path)
 
 
 def shard_counts(path: epath.PathLike) -> dict[str, int]:

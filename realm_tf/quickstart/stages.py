@@ -130,14 +130,8 @@ def stages(directory: pathlib.Path, config: Config) -> list[Stage]:
         Stage(
             'REALM pre-training',
             ('pretrain', '--corpus', at('corpus'), '--spans', at('spans'), '--encoder', at('ict', 'encoder'))
-            + (
-                '--embeddings',
-                at('after-ict', 'embeddings'),
-                '--index',
-                at('after-ict', 'index'),
-                '--output',
-                at('pretrain'),
-            ),
+            + ('--embeddings', at('after-ict', 'embeddings'), '--index', at('after-ict', 'index'))
+            + ('--output', at('pretrain')),
             'pretrain/encoder',
         ),
         embed('Embedding', 'pretrain/encoder', 'embeddings'),

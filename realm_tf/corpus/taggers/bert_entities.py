@@ -9,7 +9,8 @@ from etils import epath
 from realm_tf.corpus.spans import QUANTITIES, Span, Tagger, without_overlaps
 from realm_tf.corpus.taggers.dates import find_dates
 from realm_tf.errors import RealmError
-from realm_tf.text.ragged import Ragged, place
+from realm_tf.text.packing import pack_queries
+from realm_tf.text.ragged import Ragged
 
 CONFIG, VOCABULARY, WEIGHTS = 'config.json', 'vocab.txt', 'model.safetensors'
 # Wordpieces of a batch, padding counted: bounds memory.
@@ -73,19 +74,13 @@ class BertTagger(Tagger):
         labels = [np.zeros_like(of_text) for of_text in ids]
         for batch in _batches(windows):
             rows = Ragged.of([ids[text][window.start : window.limit] for text, window in batch])
-            predicted = np.asarray(self._predict(self._packed(rows)))[:, 1:]
+            packed = pack_queries(rows, int(rows.lengths.max()) + 2, self._vocabulary)
+            # Without the label of [CLS].
+            predicted = np.asarray(self._predict(packed))[:, 1:]
             for (text, window), of_window in zip(batch, predicted, strict=True):
                 kept = slice(window.first - window.start, window.last - window.start)
                 labels[text][window.first : window.last] = of_window[kept]
         return labels
-
-    def _packed(self, rows: Ragged) -> np.ndarray:
-        """Inputs of the BERT, `[CLS] … [SEP]`, padded to the longest."""
-        array = np.full((rows.num_rows, int(rows.lengths.max()) + 2), self._vocabulary.pad_id, np.int32)
-        array[:, 0] = self._vocabulary.cls_id
-        array[np.arange(rows.num_rows), rows.lengths + 1] = self._vocabulary.sep_id
-        place(array, rows, np.ones(rows.num_rows, np.int64))
-        return array
 
     def _entities(self, ids: np.ndarray, starts: np.ndarray, limits: np.ndarray, labels: np.ndarray) -> list[Span]:
         words = np.flatnonzero(~self._continues_word[ids])
