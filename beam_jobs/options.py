@@ -16,9 +16,8 @@ from apache_beam.options.pipeline_options import (
     TestOptions,
     WorkerOptions,
 )
-from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
-from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+from beam_jobs.local_workers import exit_code_of_failed, make_runner
 from realm_tf.config import Config, load_config, parse_overrides
 from realm_tf.errors import RealmError
 
@@ -64,6 +63,19 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         _kill_workers()
         raise KeyboardInterrupt
 
+    def child_ended(number: int, frame) -> None:
+        code = exit_code_of_failed()
+        if code is not None and not received:
+            received.append(number)
+            logging.disable()
+            _kill_workers()
+            how = f'signal {-code}, as when memory runs out' if code < 0 else f'exit status {code}'
+            raise RealmError(
+                f'A worker process ended ({how}). The same command goes on from here; fewer --num_workers need less '
+                'memory.'
+            )
+
+    signal.signal(signal.SIGCHLD, child_ended)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
@@ -139,11 +151,12 @@ class DryRun(Exception):
 
 
 @contextlib.contextmanager
-def run_pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
+def run_pipeline(options: PipelineOptions, progress: contextlib.AbstractContextManager) -> Iterator[beam.Pipeline]:
     """A pipeline on the runner that the options name, to be filled; leaving the block runs it to its end.
 
     Args:
       options: of the pipeline.
+      progress: shows it while it runs.
 
     Raises:
       RealmError: if the options do not make a job.
@@ -153,9 +166,12 @@ def run_pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
         pipeline = _make_pipeline(options)
     except ValueError as error:
         raise RealmError(f'The options do not make a job: {" ".join(str(error).split())}') from error
-    with pipeline:
-        yield pipeline
-    if options.view_as(TestOptions).dry_run:
+    yield pipeline
+    is_dry = options.view_as(TestOptions).dry_run
+    # Leaving the pipeline's own block runs it.
+    with contextlib.nullcontext() if is_dry else progress, pipeline:
+        pass
+    if is_dry:
         steps = ', '.join(part.full_label for part in pipeline.transforms_stack[0].parts)
         raise DryRun(
             f'The job for {options.view_as(StandardOptions).runner} with {options.view_as(WorkerOptions).num_workers} '
@@ -166,11 +182,8 @@ def run_pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
 def _make_pipeline(options: PipelineOptions) -> beam.Pipeline:
     direct = options.view_as(DirectOptions)
     is_local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
-    # None is what this function leaves of `multi_processing`: a job may run several pipelines.
-    if not is_local or direct.direct_running_mode not in ('multi_processing', None):
+    if not is_local or direct.direct_running_mode != 'multi_processing':
         return beam.Pipeline(options=options)
-    # Worker processes on this machine are `beam_jobs.worker`. Under its own mode the runner would start Beam's worker
-    # program, whatever environment it is given.
+    # Under its own mode the runner would start Beam's worker program, whatever environment it is given.
     direct.direct_running_mode = None
-    environment = SubprocessSDKEnvironment.from_command_string(f'{sys.executable} -m beam_jobs.worker')
-    return beam.Pipeline(FnApiRunner(default_environment=environment), options=options)
+    return beam.Pipeline(make_runner(direct.direct_num_workers), options=options)

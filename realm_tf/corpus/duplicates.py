@@ -1,24 +1,16 @@
 """Documents that are exactly alike, told by the hashes of their texts."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 _HASH_BYTES = 16
 
 
-def hashes_of(keys: Iterable[bytes]) -> np.ndarray:
-    """Hashes texts.
-
-    Args:
-      keys: what exact duplicates have in common.
-
-    Returns:
-      uint64 `[keys, 2]`.
-    """
-    digests = b''.join(hashlib.blake2b(key, digest_size=_HASH_BYTES).digest() for key in keys)
-    return np.frombuffer(digests, np.uint64).reshape(-1, 2)
+def hash_of(text: bytes) -> bytes:
+    """Hashes what exact duplicates have in common, into 16 bytes."""
+    return hashlib.blake2b(text, digest_size=_HASH_BYTES).digest()
 
 
 def repeated(hashes: Sequence[np.ndarray]) -> np.ndarray:
