@@ -99,7 +99,7 @@ def run(options: PipelineOptions, config: Config) -> None:
         return
     with make_artifact(job.output, KIND, configuration=configuration, inputs=inputs, overwrite=job.overwrite) as draft:
         vocabulary.write(draft.path / VOCABULARY)
-        scans = [Scan(str(file), str(draft.path / f'.scan-{number:05d}.npz')) for number, file in enumerate(files)]
+        scans = [Scan(str(file), str(draft.path / f'.scan-{number:08d}.npz')) for number, file in enumerate(files)]
         shards = files_of_shards(draft.path, config.corpus.num_shards)
         _build(scans, shards, draft, source, options)
         counts = sum((Counter(shard_counts(shard.blocks)) for shard in shards), Counter())

@@ -69,9 +69,9 @@ def _work(orders: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Beam sets the level of its loggers itself, to INFO.
-    logging.disable(logging.WARNING)
-    with contextlib.suppress(EOFError):
+    # Beam sets the level of its loggers itself, to INFO, and prints errors that it sends to the driver as well.
+    logging.disable(logging.ERROR)
+    with open(os.devnull, 'w') as nowhere, contextlib.redirect_stderr(nowhere), contextlib.suppress(EOFError):
         os.environ.update(orders.recv())
         threading.Thread(target=_end_with_driver, args=(orders,), daemon=True).start()
         sdk_worker_main.main(sys.argv)

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +67,7 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
     def child_ended(number: int, frame) -> None:
         code = exit_code_of_failed()
         if code is not None and not received:
-            received.append(number)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             logging.disable()
             _kill_workers()
             how = f'signal {-code}, as when memory runs out' if code < 0 else f'exit status {code}'
@@ -82,19 +83,31 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         options = parse(sys.argv[1:], run.__module__, options_class)
         values = options.view_as(JobOptions)
         run(options, load_config(values.preset, values.config, parse_overrides(values.set)))
-    except RealmError as error:
-        print(f'realm: {error}', file=sys.stderr)
-        sys.exit(2)
     except DryRun as message:
         print(message)
-    # Where the work is done in this process, Beam makes an error of its own of the interrupt.
-    except BaseException:
-        if not received:
+    # Beam makes errors of its own of what a worker raises, and of an interrupt where the work is done in this process.
+    except BaseException as error:
+        if received:
+            print('Interrupted. The same command goes on from here.', file=sys.stderr)
+            sys.exit(128 + received[0])
+        if (sentence := _sentence_of(error)) is None:
             raise
-        print('Interrupted. The same command goes on from here.', file=sys.stderr)
-        sys.exit(128 + received[0])
+        print(f'realm: {sentence}', file=sys.stderr)
+        sys.exit(2)
     finally:
         _kill_workers()
+
+
+def _sentence_of(error: BaseException) -> str | None:
+    """What a `RealmError` says, be it raised here, or in a worker and told by Beam; None for any other error."""
+    if isinstance(error, RealmError):
+        said = str(error)
+    elif found := re.search(rf'{RealmError.__module__}\.{RealmError.__name__}: (.+)', str(error)):
+        said = found[1]
+    else:
+        return None
+    # What Beam adds.
+    return said.partition(' [while running ')[0]
 
 
 def _kill_workers() -> None:
@@ -138,6 +151,8 @@ def _locally(options: PipelineOptions) -> PipelineOptions:
     if runner is None or runner == LOCAL_RUNNER:
         # The default would try to download another runner and fall back; this one is the same everywhere.
         options.view_as(StandardOptions).runner = LOCAL_RUNNER
+        # What it logs as an error it raises as well.
+        logging.getLogger('apache_beam').setLevel(logging.CRITICAL)
         direct = options.view_as(DirectOptions)
         workers = options.view_as(WorkerOptions).num_workers
         if workers:

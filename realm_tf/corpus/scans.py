@@ -1,5 +1,6 @@
 """Scans: the records of a file of documents, set aside, so that any run of them is read without what lies before it."""
 
+import array
 import io
 import itertools
 import pickle
@@ -37,12 +38,12 @@ def write_scan(path: epath.PathLike, records: Iterable[tuple[Any, bytes]]) -> No
       path: of the index.
       records: each with its title and text, which exact duplicates have in common.
     """
-    hashes: list[bytes] = []
-    sizes: list[int] = []
+    # A dump has tens of millions of records: a list of objects would take gigabytes.
+    hashes, sizes = bytearray(), array.array('q')
 
     def noted() -> Iterator[Any]:
         for record, key in records:
-            hashes.append(hash_of(key))
+            hashes.extend(hash_of(key))
             sizes.append(len(key))
             yield record
 
@@ -50,15 +51,18 @@ def write_scan(path: epath.PathLike, records: Iterable[tuple[Any, bytes]]) -> No
     groups = [(0, 0)]
     with open_whole(_records_path(path)) as file:
         for group in _groups(noted()):
-            file.write(zstd.compress(group, _FASTEST))
-            groups.append((len(sizes), file.tell()))
+            compressed = zstd.compress(group, _FASTEST)
+            file.write(compressed)
+            groups.append((len(sizes), groups[-1][1] + len(compressed)))
+    index = io.BytesIO()
+    np.savez(
+        index,
+        hashes=np.frombuffer(hashes, np.uint64).reshape(-1, 2),
+        sizes=np.array(sizes, np.int64),
+        groups=np.array(groups, np.int64),
+    )
     with open_whole(path) as file:
-        np.savez(
-            file,
-            hashes=np.frombuffer(b''.join(hashes), np.uint64).reshape(-1, 2),
-            sizes=np.array(sizes, np.int64),
-            groups=np.array(groups, np.int64),
-        )
+        file.write(index.getvalue())
 
 
 def read_index(path: epath.PathLike) -> ScanIndex:
@@ -67,7 +71,7 @@ def read_index(path: epath.PathLike) -> ScanIndex:
     Args:
       path: of the index.
     """
-    with epath.Path(path).open('rb') as file, np.load(file) as arrays:
+    with np.load(io.BytesIO(epath.Path(path).read_bytes())) as arrays:
         return ScanIndex(arrays['hashes'], arrays['sizes'])
 
 
@@ -79,7 +83,7 @@ def read_records(path: epath.PathLike, first: int, limit: int) -> Iterator[Any]:
       first: the first record, counted from 0.
       limit: the one after the last.
     """
-    with epath.Path(path).open('rb') as file, np.load(file) as arrays:
+    with np.load(io.BytesIO(epath.Path(path).read_bytes())) as arrays:
         # [groups + 1, 2]
         groups = arrays['groups'].tolist()
     with _records_path(path).open('rb') as file:

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -133,6 +134,23 @@ def test_an_unreadable_file_is_named(tmp_path, tiny_config, vocabulary_path):
         run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'cut.jsonl.gz')
     with pytest.raises(RealmError, match='No file matches --input'):
         run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / '*.json')
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_what_a_worker_cannot_do_is_a_sentence(tmp_path, vocabulary_path, workers):
+    (tmp_path / 'cut.jsonl.gz').write_bytes(gzip.compress(b'text' * 50)[:12])
+    paths = ('--input', tmp_path / 'cut.jsonl.gz', '--vocabulary', vocabulary_path, '--output', tmp_path / 'corpus')
+    ended = subprocess.run(
+        program('build_corpus', *paths, '--num_workers', workers),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    *before, said = ended.stderr.splitlines()
+    assert all(line.startswith('Corpus: 0/3') for line in before)
+    assert re.fullmatch(r'realm: .*cut\.jsonl\.gz cannot be read: .* Get the file again\.', said)
 
 
 def test_duplicates_are_left_out_whatever_their_ids(tmp_path, tiny_config, vocabulary_path):
