@@ -195,7 +195,8 @@ def plan_shards(
 
 def _build(scans: Sequence[Scan], files: Sequence[ShardFiles], draft: Draft, source: Source, options: PipelineOptions):
     made = [scan.index for scan in scans] + [of_shard.blocks for of_shard in files]
-    with run_pipeline(options, progress_of_files('Corpus', dict.fromkeys(made, 1), 'file')) as pipeline:
+    progress = progress_of_files('Corpus', dict.fromkeys(made, 1), 'file')
+    with run_pipeline(options, progress, has_light_steps=True) as pipeline:
         (
             pipeline
             | 'Files' >> beam.Create(scans)
@@ -204,7 +205,7 @@ def _build(scans: Sequence[Scan], files: Sequence[ShardFiles], draft: Draft, sou
             | 'Wait for all scans' >> beam.combiners.ToList()
             | 'Plan shards' >> beam.ParDo(PlanShards(files, source))
             | 'Spread shards over workers' >> beam.Reshuffle()
-            | 'Build' >> beam.ParDo(BuildShard(str(draft.path / VOCABULARY), source))
+            | 'Build' >> beam.ParDo(BuildShard(str(draft.path / VOCABULARY), source)).with_resource_hints(min_ram='2GB')
         )
 
 

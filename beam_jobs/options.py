@@ -166,19 +166,22 @@ class DryRun(Exception):
 
 
 @contextlib.contextmanager
-def run_pipeline(options: PipelineOptions, progress: contextlib.AbstractContextManager) -> Iterator[beam.Pipeline]:
+def run_pipeline(
+    options: PipelineOptions, progress: contextlib.AbstractContextManager, has_light_steps: bool = False
+) -> Iterator[beam.Pipeline]:
     """A pipeline on the runner that the options name, to be filled; leaving the block runs it to its end.
 
     Args:
       options: of the pipeline.
       progress: shows it while it runs.
+      has_light_steps: whether its first steps need no TensorFlow, and those that do have resource hints.
 
     Raises:
       RealmError: if the options do not make a job.
       DryRun: if nothing was to be run.
     """
     try:
-        pipeline = _make_pipeline(options)
+        pipeline = _make_pipeline(options, has_light_steps)
     except ValueError as error:
         raise RealmError(f'The options do not make a job: {" ".join(str(error).split())}') from error
     yield pipeline
@@ -194,11 +197,11 @@ def run_pipeline(options: PipelineOptions, progress: contextlib.AbstractContextM
         )
 
 
-def _make_pipeline(options: PipelineOptions) -> beam.Pipeline:
+def _make_pipeline(options: PipelineOptions, has_light_steps: bool) -> beam.Pipeline:
     direct = options.view_as(DirectOptions)
     is_local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
     if not is_local or direct.direct_running_mode != 'multi_processing':
         return beam.Pipeline(options=options)
     # Under its own mode the runner would start Beam's worker program, whatever environment it is given.
     direct.direct_running_mode = None
-    return beam.Pipeline(make_runner(direct.direct_num_workers), options=options)
+    return beam.Pipeline(make_runner(direct.direct_num_workers, has_light_steps), options=options)

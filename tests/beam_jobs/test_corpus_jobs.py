@@ -291,9 +291,9 @@ def test_a_worker_that_is_killed_ends_the_job_which_then_goes_on(tmp_path, vocab
     job = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     while not list(output.glob('blocks-*.arrow')) and job.poll() is None:
         time.sleep(0.01)
-    workers = psutil.Process(job.pid).children()
-    assert len(workers) == 2
-    workers[0].kill()
+    workers = psutil.Process(job.pid).children(recursive=True)
+    # One of them builds.
+    next(worker for worker in reversed(workers) if not worker.children()).kill()
     _, said = job.communicate(timeout=60)
     assert job.returncode == 2
     # Behind what Beam's own threads say.
@@ -314,12 +314,12 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path, vocabulary_path):
     job = subprocess.Popen(program('build_corpus', *paths, '--num_workers', '2'), cwd=REPOSITORY)
     while not list(output.glob('.scan-*')) and job.poll() is None:
         time.sleep(0.01)
-    workers = psutil.Process(job.pid).children()
+    workers = psutil.Process(job.pid).children(recursive=True)
     job.kill()
     job.wait()
     _, alive = psutil.wait_procs(workers, timeout=10)
     # Where nothing reaps orphans, a process that has ended stays as a zombie.
-    assert len(workers) == 2 and all(worker.status() == psutil.STATUS_ZOMBIE for worker in alive)
+    assert len(workers) >= 4 and all(worker.status() == psutil.STATUS_ZOMBIE for worker in alive)
 
 
 def test_spans_cover_their_wordpieces_and_their_bytes(tiny_corpus, tiny_spans):
