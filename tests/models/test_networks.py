@@ -2,12 +2,10 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 import pytest
 
 from realm_tf.config import load_config
-from realm_tf.models.bert_encoder import BertEncoder
 from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
 
 CONFIG = load_config('tiny', overrides={'encoder.dropout': 0.0})
@@ -15,23 +13,6 @@ CONFIG = load_config('tiny', overrides={'encoder.dropout': 0.0})
 
 def ids(batch, length, seed=0):
     return np.random.default_rng(seed).integers(5, 30000, (batch, length)).astype(np.int32)
-
-
-def test_padding_never_changes_an_embedding():
-    retriever = make_retriever(CONFIG)
-    tokens, segments = ids(3, 10), np.repeat([[0] * 4 + [1] * 6], 3, axis=0)
-    padded = np.pad(tokens, [(0, 0), (0, 7)]), np.pad(segments, [(0, 0), (0, 7)])
-    np.testing.assert_allclose(
-        retriever.embed_documents(tokens, segments), retriever.embed_documents(*padded), atol=1e-5
-    )
-
-
-def test_the_order_of_a_batch_does_not_matter():
-    retriever = make_retriever(CONFIG)
-    tokens = ids(4, 9)
-    np.testing.assert_allclose(
-        np.asarray(retriever.embed_queries(tokens))[::-1], retriever.embed_queries(tokens[::-1]), atol=1e-5
-    )
 
 
 @pytest.mark.parametrize('pooling', ['cls', 'mean'])
@@ -89,16 +70,3 @@ def test_a_block_of_the_paper_has_3155_spans():
     _, is_span = reader(ids(1, 321), np.ones((1, 321), np.int32))
     assert reader.max_answer_length == 10
     assert np.asarray(is_span).sum() == 3155
-
-
-def test_layers_survive_their_configuration():
-    encoder = BertEncoder(**dataclasses.asdict(CONFIG.encoder))
-    again = BertEncoder.from_config(encoder.get_config())
-    assert again.get_config() == encoder.get_config()
-    retriever = make_retriever(CONFIG)
-    assert (
-        keras.saving.deserialize_keras_object(
-            keras.saving.serialize_keras_object(retriever), custom_objects={'DualEncoder': type(retriever)}
-        ).get_config()
-        == retriever.get_config()
-    )
