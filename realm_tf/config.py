@@ -395,9 +395,10 @@ def config_to_dict(config: Any) -> dict[str, Any]:
 
 
 def recipe(config: Config, *sections: str) -> dict[str, Any]:
-    """The part of the configuration that a stage depends on: precision, rematerialisation, seed, the networks, and its own sections.
+    """The part of the configuration that a stage depends on.
 
-    It is what an artefact saves, so that a change elsewhere does not make the artefact again.
+    That is precision and rematerialisation, the seed, the networks, and the stage's own sections. It is what an
+    artefact saves, so that a change elsewhere does not make the artefact again.
     """
     names = ('precision', 'rematerialize', 'seed', 'encoder', 'retriever', *sections)
     values = config_to_dict(config)

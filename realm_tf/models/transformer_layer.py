@@ -103,7 +103,11 @@ class TransformerLayer(keras.layers.Layer):
     def _compute(self, hidden, attention_bias, drop_probabilities, drop_attended, drop_output):
         attended = self.attention_output(self._attend(hidden, attention_bias, drop_probabilities))
         hidden = self.attention_layer_norm(hidden + drop_attended(attended))
-        intermediate = ops.gelu(self.intermediate(hidden), approximate=self.activation == 'gelu_tanh')
+        intermediate = self.intermediate(hidden)
+        # TensorFlow's optimizer makes one kernel of a product and the tanh GELU after it, if the names of the GELU sort
+        # after that of the product.
+        with keras.name_scope('intermediate_activation'):
+            intermediate = ops.gelu(intermediate, approximate=self.activation == 'gelu_tanh')
         return self.output_layer_norm(hidden + drop_output(self.output_dense(intermediate)))
 
     def _attend(self, hidden, attention_bias, drop_probabilities):
