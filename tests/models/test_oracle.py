@@ -1,0 +1,399 @@
+"""Our networks, losses and gradients beside those of transformers' REALM classes, with the same weights.
+
+`tests/oracle/make_golden.py` made the golden files; it says where the port differs from the method.
+"""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from realm_tf.config import load_config
+from realm_tf.evaluation.answers import gold_spans
+from realm_tf.models import losses
+from realm_tf.text.packing import pack_documents, pack_queries, pack_reader_inputs
+from realm_tf.text.ragged import Ragged
+from realm_tf.text.vocabulary import Vocabulary
+from realm_tf.text.wordpiece import WordPieceTokenizer
+from realm_tf.training.finetune import finetuning_loss
+from realm_tf.training.pretrain import pretraining_loss
+from realm_tf.weights import hugging_face
+from realm_tf.weights.import_encoder import assign_parameters_of_body
+from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
+from realm_tf.weights.parameters import assign_parameters, named_parameters, read_tensors
+
+GOLDEN = pathlib.Path(__file__).parents[1] / 'oracle' / 'golden'
+TEXTS = json.loads((GOLDEN / 'texts.json').read_text())
+NUM_CANDIDATES = 3
+READER_BLOCKS = 3
+
+
+def golden(case):
+    return read_tensors(GOLDEN / f'{case}.safetensors')
+
+
+def assert_values(found, expected):
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=0, atol=1e-4)
+
+
+def assert_gradients(found, expected):
+    """Every element to 1e-3 relative; those below a hundredth of the largest of all, to 1e-5 of the largest."""
+    assert found.keys() == expected.keys()
+    largest = max(np.abs(gradient).max() for gradient in expected.values())
+    for name, gradient in expected.items():
+        np.testing.assert_allclose(found[name], gradient, rtol=1e-3, atol=1e-5 * largest, err_msg=name)
+
+
+# Their names below a class, and ours below a network; the body's are those of the importer.
+POOLER = {'pooler.dense.weight': 'pooler/kernel', 'pooler.dense.bias': 'pooler/bias'}
+PROJECTION = {
+    'cls.dense.weight': 'projection/kernel',
+    'cls.dense.bias': 'projection/bias',
+    'cls.LayerNorm.weight': 'projection_layer_norm/gamma',
+    'cls.LayerNorm.bias': 'projection_layer_norm/beta',
+}
+HEAD = {
+    'cls.predictions.transform.dense.weight': 'head/transform/kernel',
+    'cls.predictions.transform.dense.bias': 'head/transform/bias',
+    'cls.predictions.transform.LayerNorm.weight': 'head/layer_norm/gamma',
+    'cls.predictions.transform.LayerNorm.bias': 'head/layer_norm/beta',
+    'cls.predictions.bias': 'head/bias',
+}
+SPANS = {
+    'qa_outputs.dense_intermediate.weight': 'ends/kernel',
+    'qa_outputs.dense_intermediate.bias': 'ends/bias',
+    'qa_outputs.layer_normalization.weight': 'layer_norm/gamma',
+    'qa_outputs.layer_normalization.bias': 'layer_norm/beta',
+    'qa_outputs.dense_output.weight': 'score/kernel',
+    'qa_outputs.dense_output.bias': 'score/bias',
+}
+CLASSES = {
+    'embedder': {'query_tower': ('', PROJECTION), 'document_tower': ('', PROJECTION)},
+    'scorer': {'query_tower': ('query_embedder.', PROJECTION), 'document_tower': ('embedder.', PROJECTION)},
+    'encoder': {'knowledge_augmented_encoder': ('', HEAD)},
+    'reader': {'reader': ('', SPANS)},
+    'openqa': {'query_tower': ('embedder.', PROJECTION), 'reader': ('reader.', SPANS)},
+    'bert_mlm': {'bert': ('', HEAD)},
+}
+
+
+def parts_of(directory):
+    """The arrays of a Hugging Face directory, by part of REALM and by our names; gradients are laid out as weights."""
+    tensors = read_tensors(directory / 'model.safetensors')
+
+    def part(prefix, heads):
+        below = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        below = {name.removeprefix('realm.').removeprefix('bert.'): value for name, value in below.items()}
+        found = {f'encoder/{name}': value for name, value in body(below).items()}
+        for theirs, ours in (heads | (POOLER if heads is PROJECTION else {})).items():
+            found[ours] = below[theirs].T
+        return found
+
+    def body(below):
+        found = {ours: below[theirs] for theirs, ours in hugging_face._NAMES.items()}
+        for layer in range(2):
+            prefix = f'encoder.layer.{layer}.'
+            for kind, ending in (('kernel', 'weight'), ('bias', 'bias')):
+                of_heads = [below[f'{prefix}attention.self.{part}.{ending}'].T for part in ('query', 'key', 'value')]
+                found[f'layer_{layer}/query_key_value/{kind}'] = np.concatenate(of_heads, axis=-1)
+            for theirs, ours in hugging_face._LAYER_NAMES.items():
+                found[f'layer_{layer}/{ours}'] = below[prefix + theirs].T
+        return found
+
+    return {name: part(*rules) for name, rules in CLASSES[directory.name].items()}
+
+
+def retriever_parameters(parts, shared):
+    if shared:
+        return {f'tower/{name}': value for name, value in parts['query_tower'].items()}
+    return {
+        f'{tower}/{name}': value for tower in ('query_tower', 'document_tower') for name, value in parts[tower].items()
+    }
+
+
+def configuration(marginal='token', shared=True):
+    """The sizes of the golden networks."""
+    theirs = json.loads((GOLDEN / 'openqa' / 'config.json').read_text())
+    return load_config(
+        'paper',
+        overrides={
+            'precision': 'float32',
+            'encoder.num_layers': theirs['num_hidden_layers'],
+            'encoder.hidden_size': theirs['hidden_size'],
+            'encoder.num_heads': theirs['num_attention_heads'],
+            'encoder.intermediate_size': theirs['intermediate_size'],
+            'encoder.vocabulary_size': theirs['vocab_size'],
+            'encoder.max_positions': theirs['max_position_embeddings'],
+            'encoder.dropout': 0.0,
+            'retriever.projection_size': theirs['retriever_proj_size'],
+            'retriever.shared_towers': shared,
+            'pretrain.num_candidates': NUM_CANDIDATES,
+            'pretrain.marginal': marginal,
+            'finetune.reader_blocks': READER_BLOCKS,
+            'finetune.max_answer_length': theirs['max_span_width'],
+            'finetune.reader_hidden_size': theirs['span_hidden_size'],
+        },
+    )
+
+
+def retriever_of(directory, shared=True):
+    retriever = make_retriever(configuration(shared=shared))
+    assign_parameters(retriever, retriever_parameters(parts_of(GOLDEN / directory), shared), directory)
+    return retriever
+
+
+def knowledge_augmented_encoder():
+    encoder = make_knowledge_augmented_encoder(configuration())
+    assign_parameters(encoder, parts_of(GOLDEN / 'encoder')['knowledge_augmented_encoder'], 'encoder')
+    return encoder
+
+
+def span_reader():
+    reader = make_reader(configuration())
+    assign_parameters(reader, parts_of(GOLDEN / 'openqa')['reader'], 'openqa')
+    return reader
+
+
+def gradients_of(loss_function, *networks):
+    """The gradients of the parameters of each network, by name; 0 where one has no part in the loss."""
+    variables = [named_parameters(network) for network in networks]
+    with tf.GradientTape() as tape:
+        loss = loss_function()
+    flat = tape.gradient(
+        loss,
+        [variable.value for of_network in variables for variable in of_network.values()],
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+    values = iter(tf.convert_to_tensor(gradient).numpy() for gradient in flat)
+    return [{name: next(values) for name in of_network} for of_network in variables]
+
+
+@pytest.fixture(scope='module')
+def tokenizer():
+    return WordPieceTokenizer(golden_vocabulary())
+
+
+def golden_vocabulary():
+    return Vocabulary.read(GOLDEN / 'openqa' / 'vocab.txt')
+
+
+# The towers and the knowledge-augmented encoder.
+
+TOWERS = {'shared': ('embedder', True), 'separate': ('scorer', False)}
+
+
+@pytest.fixture(scope='module', params=TOWERS)
+def towers(request):
+    return request.param, retriever_of(*TOWERS[request.param])
+
+
+def test_embeddings_and_scores(towers):
+    case, retriever = towers
+    inputs, expected = golden('pretraining_inputs'), golden(f'pretraining_{case}')
+    queries = retriever.embed_queries(inputs['query_ids'])
+    documents = retriever.embed_documents(inputs['document_ids'], inputs['document_segments'])
+    documents = np.reshape(documents, expected['document_embeddings'].shape)
+    assert_values(queries, expected['query_embeddings'])
+    assert_values(documents, expected['document_embeddings'])
+    assert_values(np.einsum('bd,bkd->bk', queries, documents), expected['scores'])
+    assert_values(losses.candidate_log_probabilities(queries, documents), expected['log_candidates'])
+
+
+def test_logits_of_masked_wordpieces():
+    inputs, expected = golden('pretraining_inputs'), golden('pretraining_shared')
+    positions = np.repeat(inputs['mask_positions'], NUM_CANDIDATES, axis=0)
+    logits = knowledge_augmented_encoder()(inputs['joint_ids'], inputs['joint_segments'], positions)
+    logits = np.reshape(logits, expected['mlm_logits'].shape)
+    assert_values(logits, expected['mlm_logits'])
+    assert_values(losses.gold_log_probabilities(logits, inputs['gold_ids']), expected['log_gold'])
+
+
+@pytest.mark.parametrize('marginal', ['token', 'span'])
+def test_marginal_loss(towers, marginal):
+    case, retriever = towers
+    loss, _ = pretraining_loss(
+        retriever, knowledge_augmented_encoder(), golden('pretraining_inputs'), configuration(marginal)
+    )
+    assert_values(loss, golden(f'pretraining_{case}')[f'{marginal}_loss'])
+
+
+@pytest.mark.parametrize('case, marginal', [('shared', 'token'), ('shared', 'span'), ('separate', 'token')])
+def test_gradients_of_the_marginal_loss(case, marginal):
+    directory, shared = TOWERS[case]
+    retriever, encoder = retriever_of(directory, shared), knowledge_augmented_encoder()
+    inputs, config = golden('pretraining_inputs'), configuration(marginal, shared)
+    of_retriever, of_encoder = gradients_of(
+        lambda: pretraining_loss(retriever, encoder, inputs, config)[0], retriever, encoder
+    )
+    expected = GOLDEN / 'gradients' / f'pretraining_{case}_{marginal}'
+    assert_gradients(of_retriever, retriever_parameters(parts_of(expected / directory), shared))
+    assert_gradients(of_encoder, parts_of(expected / 'encoder')['knowledge_augmented_encoder'])
+
+
+# The reader and the losses of fine-tuning.
+
+
+def finetuning_inputs(rows):
+    """The questions `rows` as `finetuning_batch` lays them out."""
+    expected = {name: values[rows] for name, values in golden('finetuning').items()}
+    block_embeddings = read_tensors(GOLDEN / 'openqa' / 'model.safetensors')['block_emb']
+    length = expected['reader_ids'].shape[-1]
+    return {
+        'question_ids': expected['question_ids'],
+        'candidate_embeddings': block_embeddings[expected['block_ids']],
+        'is_candidate': np.ones_like(expected['has_answer']),
+        'has_answer': expected['has_answer'],
+        'reader_ids': expected['reader_ids'].reshape(-1, length),
+        'reader_segments': expected['reader_segments'].reshape(-1, length),
+        'is_gold': expected['is_gold'],
+    }, expected
+
+
+def test_span_logits_and_the_spans_chosen():
+    reader, retriever = span_reader(), retriever_of('openqa')
+    inputs, expected = finetuning_inputs(slice(None))
+    logits, is_span = (np.asarray(output) for output in reader(inputs['reader_ids'], inputs['reader_segments']))
+    logits, is_span = (np.reshape(output, expected['is_span'].shape) for output in (logits, is_span))
+    np.testing.assert_array_equal(is_span, expected['is_span'])
+    assert_values(np.where(is_span, logits, 0.0), expected['span_logits'])
+
+    queries = np.asarray(retriever.embed_queries(inputs['question_ids']))
+    scores = np.einsum('bd,bkd->bk', queries, inputs['candidate_embeddings'][:, :READER_BLOCKS])
+    joint = np.where(is_span, logits + scores[:, :, None, None], -np.inf)
+    blocks, starts, widths = np.unravel_index(joint.reshape(len(joint), -1).argmax(axis=1), joint.shape[1:])
+    np.testing.assert_array_equal(blocks, expected['chosen_block'])
+    np.testing.assert_array_equal(starts, expected['chosen_start'])
+    np.testing.assert_array_equal(starts + widths, expected['chosen_end'])
+
+
+# The answer is in a block that is read; only in another candidate, so that the reader learns nothing; and nowhere.
+@pytest.mark.parametrize('question', [0, 1, 2])
+def test_losses_of_fine_tuning(question):
+    inputs, expected = finetuning_inputs([question])
+    _, parts = finetuning_loss(retriever_of('openqa'), span_reader(), inputs, configuration())
+    for loss in ('retriever_loss', 'reader_loss'):
+        assert_values(parts[loss], expected[loss][0])
+    assert (expected['retriever_loss'][0] > 0) == (question < 2)
+    assert (expected['reader_loss'][0] > 0) == (question < 1)
+
+
+@pytest.mark.parametrize('loss', ['retriever_loss', 'reader_loss'])
+def test_gradients_of_fine_tuning(loss):
+    retriever, reader = retriever_of('openqa'), span_reader()
+    inputs, _ = finetuning_inputs(slice(None))
+    of_retriever, of_reader = gradients_of(
+        lambda: finetuning_loss(retriever, reader, inputs, configuration())[1][loss], retriever, reader
+    )
+    if loss == 'retriever_loss':
+        expected = parts_of(GOLDEN / 'gradients' / loss / 'embedder')
+        assert all(not gradient.any() for gradient in of_reader.values())
+    else:
+        expected = parts_of(GOLDEN / 'gradients' / loss / 'openqa')
+        assert_gradients(of_reader, expected['reader'])
+    assert_gradients(of_retriever, retriever_parameters(expected, shared=True))
+
+
+def test_a_question_without_an_answer_has_no_gradient():
+    retriever, reader = retriever_of('openqa'), span_reader()
+    inputs, _ = finetuning_inputs([2])
+    for gradients in gradients_of(
+        lambda: finetuning_loss(retriever, reader, inputs, configuration())[0], retriever, reader
+    ):
+        assert all(not gradient.any() for gradient in gradients.values())
+
+
+# Inputs: the same texts are packed as the port's tokenizer packs them.
+
+
+def test_masked_sentences_and_candidates_are_packed_alike(tokenizer):
+    inputs, vocabulary = golden('pretraining_inputs'), golden_vocabulary()
+    query_length, block_length = inputs['query_ids'].shape[1], inputs['document_ids'].shape[1]
+    examples = TEXTS['masked_sentences']
+    sentences = tokenizer.tokenize_to_ragged([example['sentence'] for example in examples])
+    masked = sentences.rows()
+    for row in range(len(examples)):
+        count = int(inputs['mask_weights'][row].sum())
+        # [CLS] stands before the sentence.
+        positions = inputs['mask_positions'][row, :count] - 1
+        np.testing.assert_array_equal(masked[row][positions], inputs['gold_ids'][row, :count])
+        masked[row][positions] = vocabulary.mask_id
+    queries = Ragged.of(masked)
+    np.testing.assert_array_equal(pack_queries(queries, query_length, vocabulary), inputs['query_ids'])
+
+    pairs = [pair for example in examples for pair in [('', ''), *example['candidates']]]
+    titles, bodies = (tokenizer.tokenize_to_ragged(texts) for texts in zip(*pairs, strict=True))
+    documents = pack_documents(titles, bodies, block_length, vocabulary)
+    np.testing.assert_array_equal(documents.token_ids, inputs['document_ids'])
+    np.testing.assert_array_equal(documents.segment_ids, inputs['document_segments'])
+    joint = pack_reader_inputs(
+        queries.take(np.repeat(np.arange(len(examples)), NUM_CANDIDATES)),
+        bodies,
+        query_length + block_length,
+        vocabulary,
+        question_length=query_length,
+    )
+    np.testing.assert_array_equal(joint.token_ids, inputs['joint_ids'])
+    np.testing.assert_array_equal(joint.segment_ids, inputs['joint_segments'])
+
+
+def test_blocks_are_packed_and_labelled_alike(tokenizer):
+    inputs, expected = finetuning_inputs(slice(None))
+    questions = TEXTS['questions']
+    read = expected['block_ids'][:, :READER_BLOCKS].reshape(-1)
+    question_of = np.repeat(np.arange(len(questions)), READER_BLOCKS)
+    bodies = tokenizer.tokenize_to_ragged(TEXTS['blocks']).take(read)
+    question_ids = tokenizer.tokenize_to_ragged([question['question'] for question in questions])
+    packed = pack_reader_inputs(
+        question_ids.take(question_of),
+        bodies,
+        inputs['reader_ids'].shape[1],
+        golden_vocabulary(),
+        question_length=inputs['question_ids'].shape[1],
+    )
+    np.testing.assert_array_equal(packed.token_ids, inputs['reader_ids'])
+    np.testing.assert_array_equal(packed.segment_ids, inputs['reader_segments'])
+    # One of the blocks is cut.
+    assert (packed.second_lengths < bodies.lengths).any()
+
+    answers = [tokenizer.tokenize_to_ragged(questions[row]['answers']).rows() for row in question_of]
+    is_gold = np.zeros((len(read), *expected['is_gold'].shape[2:]), bool)
+    for index, spans in enumerate(gold_spans(bodies.truncated(packed.second_lengths), answers, is_gold.shape[2])):
+        is_gold[index, packed.second_starts[index] + spans[:, 0], spans[:, 1]] = True
+    np.testing.assert_array_equal(is_gold.reshape(expected['is_gold'].shape), expected['is_gold'])
+
+
+# BERT, and a sentence encoder made of it.
+
+
+@pytest.mark.parametrize('directory, output', [('bert', 'hidden'), ('bert_mlm', 'mlm_logits')])
+def test_bert_with_exact_gelu(directory, output):
+    expected = golden('bert')
+    sizes = hugging_face.read_encoder_config(GOLDEN / directory)
+    assert sizes.activation == 'gelu'
+    bert = make_knowledge_augmented_encoder(dataclasses.replace(configuration(), encoder=sizes))
+    parameters = hugging_face.read_encoder_parameters(GOLDEN / directory, sizes.num_layers)
+    assign_parameters_of_body(bert.encoder, parameters, source=directory)
+    if output == 'hidden':
+        assert_values(bert.encoder(expected['token_ids'], expected['segment_ids']), expected['hidden'])
+    else:
+        assign_parameters(bert, parts_of(GOLDEN / directory)['bert'], directory)
+        batch, length = expected['token_ids'].shape
+        everywhere = np.tile(np.arange(length, dtype=np.int32), (batch, 1))
+        assert_values(bert(expected['token_ids'], expected['segment_ids'], everywhere), expected['mlm_logits'])
+
+
+def test_sentence_embeddings_of_minilm(pretrained_directory, vocabulary):
+    """all-MiniLM-L6-v2 as sentence-transformers runs it, to 1e-5."""
+    config = load_config('small')
+    retriever = make_retriever(config)
+    tower = retriever.query_tower
+    parameters = hugging_face.read_encoder_parameters(pretrained_directory, config.encoder.num_layers)
+    assign_parameters_of_body(tower.encoder, parameters, source=str(pretrained_directory))
+    sentences = WordPieceTokenizer(vocabulary).tokenize_to_ragged(TEXTS['sentences'])
+    token_ids = pack_queries(sentences, int(sentences.lengths.max()) + 2, vocabulary)
+    pooled = np.asarray(tower.pool(token_ids, np.zeros_like(token_ids)))
+    embeddings = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    np.testing.assert_allclose(embeddings, golden('sentence_embeddings')['embeddings'], rtol=0, atol=1e-5)
