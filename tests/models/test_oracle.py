@@ -6,24 +6,25 @@
 import dataclasses
 import json
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file
 
-from realm_tf.config import load_config
+from realm_tf.config import EncoderConfig, load_config
 from realm_tf.evaluation.answers import gold_spans
 from realm_tf.models import losses
+from realm_tf.models.bert_encoder import BertEncoder
 from realm_tf.text.packing import pack_documents, pack_queries, pack_reader_inputs
 from realm_tf.text.ragged import Ragged
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.training.finetune import finetuning_loss
 from realm_tf.training.pretrain import pretraining_loss
-from realm_tf.weights import hugging_face
-from realm_tf.weights.import_encoder import assign_parameters_of_body
 from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
-from realm_tf.weights.parameters import assign_parameters, named_parameters, read_tensors
+from realm_tf.weights.parameters import assign_parameters, named_parameters
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'oracle' / 'golden'
 TEXTS = json.loads((GOLDEN / 'texts.json').read_text())
@@ -32,7 +33,7 @@ READER_BLOCKS = 3
 
 
 def golden(case):
-    return read_tensors(GOLDEN / f'{case}.safetensors')
+    return load_file(GOLDEN / f'{case}.safetensors')
 
 
 def assert_values(found, expected):
@@ -47,63 +48,91 @@ def assert_gradients(found, expected):
         np.testing.assert_allclose(found[name], gradient, rtol=1e-3, atol=1e-5 * largest, err_msg=name)
 
 
-# Their names below a class, and ours below a network; the body's are those of the importer.
-POOLER = {'pooler.dense.weight': 'pooler/kernel', 'pooler.dense.bias': 'pooler/bias'}
-PROJECTION = {
-    'cls.dense.weight': 'projection/kernel',
-    'cls.dense.bias': 'projection/bias',
-    'cls.LayerNorm.weight': 'projection_layer_norm/gamma',
-    'cls.LayerNorm.bias': 'projection_layer_norm/beta',
+class Pretrained(NamedTuple):
+    """What an importer of weights returns of a Hugging Face directory: sizes, and arrays by part and by our names."""
+
+    encoder: EncoderConfig
+    parts: dict
+
+
+# The heads below a class by their names and ours; kernels lie transposed there.
+BODY = {
+    'embeddings.word_embeddings.weight': 'word_embeddings',
+    'embeddings.position_embeddings.weight': 'position_embeddings',
+    'embeddings.token_type_embeddings.weight': 'segment_embeddings',
+    'embeddings.LayerNorm': 'embedding_layer_norm',
 }
+LAYER = {
+    'attention.output.dense': 'attention_output',
+    'attention.output.LayerNorm': 'attention_layer_norm',
+    'intermediate.dense': 'intermediate',
+    'output.dense': 'output',
+    'output.LayerNorm': 'output_layer_norm',
+}
+TOWER = {'pooler.dense': 'pooler', 'cls.dense': 'projection', 'cls.LayerNorm': 'projection_layer_norm'}
 HEAD = {
-    'cls.predictions.transform.dense.weight': 'head/transform/kernel',
-    'cls.predictions.transform.dense.bias': 'head/transform/bias',
-    'cls.predictions.transform.LayerNorm.weight': 'head/layer_norm/gamma',
-    'cls.predictions.transform.LayerNorm.bias': 'head/layer_norm/beta',
+    'cls.predictions.transform.dense': 'head/transform',
+    'cls.predictions.transform.LayerNorm': 'head/layer_norm',
     'cls.predictions.bias': 'head/bias',
 }
 SPANS = {
-    'qa_outputs.dense_intermediate.weight': 'ends/kernel',
-    'qa_outputs.dense_intermediate.bias': 'ends/bias',
-    'qa_outputs.layer_normalization.weight': 'layer_norm/gamma',
-    'qa_outputs.layer_normalization.bias': 'layer_norm/beta',
-    'qa_outputs.dense_output.weight': 'score/kernel',
-    'qa_outputs.dense_output.bias': 'score/bias',
+    'qa_outputs.dense_intermediate': 'ends',
+    'qa_outputs.layer_normalization': 'layer_norm',
+    'qa_outputs.dense_output': 'score',
 }
 CLASSES = {
-    'embedder': {'query_tower': ('', PROJECTION), 'document_tower': ('', PROJECTION)},
-    'scorer': {'query_tower': ('query_embedder.', PROJECTION), 'document_tower': ('embedder.', PROJECTION)},
-    'encoder': {'knowledge_augmented_encoder': ('', HEAD)},
-    'reader': {'reader': ('', SPANS)},
-    'openqa': {'query_tower': ('embedder.', PROJECTION), 'reader': ('reader.', SPANS)},
-    'bert_mlm': {'bert': ('', HEAD)},
+    'RealmEmbedder': {'query_tower': ('', TOWER)},
+    'RealmScorer': {'query_tower': ('query_embedder.', TOWER), 'document_tower': ('embedder.', TOWER)},
+    'RealmKnowledgeAugEncoder': {'knowledge_augmented_encoder': ('', HEAD)},
+    'RealmForOpenQA': {'query_tower': ('embedder.', TOWER), 'reader': ('reader.', SPANS)},
+    'BertModel': {'bert': ('', {})},
+    'BertForMaskedLM': {'bert': ('', HEAD)},
 }
 
 
-def parts_of(directory):
-    """The arrays of a Hugging Face directory, by part of REALM and by our names; gradients are laid out as weights."""
-    tensors = read_tensors(directory / 'model.safetensors')
+def read(directory) -> Pretrained:
+    """Stands in for an importer of the REALM classes."""
+    config = json.loads((directory / 'config.json').read_text())
+    tensors = load_file(directory / 'model.safetensors')
+
+    def below(prefix):
+        of_class = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        return {name.removeprefix('realm.').removeprefix('bert.'): value for name, value in of_class.items()}
+
+    def renamed(arrays, theirs, ours):
+        if theirs in arrays:
+            return {ours: arrays[theirs]}
+        weight, bias = arrays[f'{theirs}.weight'], arrays[f'{theirs}.bias']
+        kinds = ('kernel', 'bias') if weight.ndim == 2 else ('gamma', 'beta')
+        return {f'{ours}/{kinds[0]}': weight.T, f'{ours}/{kinds[1]}': bias}
 
     def part(prefix, heads):
-        below = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        below = {name.removeprefix('realm.').removeprefix('bert.'): value for name, value in below.items()}
-        found = {f'encoder/{name}': value for name, value in body(below).items()}
-        for theirs, ours in (heads | (POOLER if heads is PROJECTION else {})).items():
-            found[ours] = below[theirs].T
-        return found
-
-    def body(below):
-        found = {ours: below[theirs] for theirs, ours in hugging_face._NAMES.items()}
-        for layer in range(2):
-            prefix = f'encoder.layer.{layer}.'
+        arrays, found = below(prefix), {}
+        for theirs, ours in BODY.items():
+            found |= renamed(arrays, theirs, f'encoder/{ours}')
+        for layer in range(config['num_hidden_layers']):
+            prefix, ours = f'encoder.layer.{layer}.', f'encoder/layer_{layer}'
             for kind, ending in (('kernel', 'weight'), ('bias', 'bias')):
-                of_heads = [below[f'{prefix}attention.self.{part}.{ending}'].T for part in ('query', 'key', 'value')]
-                found[f'layer_{layer}/query_key_value/{kind}'] = np.concatenate(of_heads, axis=-1)
-            for theirs, ours in hugging_face._LAYER_NAMES.items():
-                found[f'layer_{layer}/{ours}'] = below[prefix + theirs].T
+                of_heads = [arrays[f'{prefix}attention.self.{name}.{ending}'].T for name in ('query', 'key', 'value')]
+                found[f'{ours}/query_key_value/{kind}'] = np.concatenate(of_heads, axis=-1)
+            for theirs, ours_below in LAYER.items():
+                found |= renamed(arrays, prefix + theirs, f'{ours}/{ours_below}')
+        for theirs, ours in heads.items():
+            found |= renamed(arrays, theirs, ours)
         return found
 
-    return {name: part(*rules) for name, rules in CLASSES[directory.name].items()}
+    encoder = EncoderConfig(
+        num_layers=config['num_hidden_layers'],
+        hidden_size=config['hidden_size'],
+        num_heads=config['num_attention_heads'],
+        intermediate_size=config['intermediate_size'],
+        vocabulary_size=config['vocab_size'],
+        max_positions=config['max_position_embeddings'],
+        activation={'gelu': 'gelu', 'gelu_new': 'gelu_tanh'}[config['hidden_act']],
+        layer_norm_epsilon=config['layer_norm_eps'],
+    )
+    parts = CLASSES[config['architectures'][0]]
+    return Pretrained(encoder, {name: part(*rules) for name, rules in parts.items()})
 
 
 def retriever_parameters(parts, shared):
@@ -116,44 +145,39 @@ def retriever_parameters(parts, shared):
 
 def configuration(marginal='token', shared=True):
     """The sizes of the golden networks."""
-    theirs = json.loads((GOLDEN / 'openqa' / 'config.json').read_text())
-    return load_config(
+    directory = GOLDEN / 'openqa'
+    heads = json.loads((directory / 'config.json').read_text())
+    config = load_config(
         'paper',
         overrides={
             'precision': 'float32',
-            'encoder.num_layers': theirs['num_hidden_layers'],
-            'encoder.hidden_size': theirs['hidden_size'],
-            'encoder.num_heads': theirs['num_attention_heads'],
-            'encoder.intermediate_size': theirs['intermediate_size'],
-            'encoder.vocabulary_size': theirs['vocab_size'],
-            'encoder.max_positions': theirs['max_position_embeddings'],
-            'encoder.dropout': 0.0,
-            'retriever.projection_size': theirs['retriever_proj_size'],
+            'retriever.projection_size': heads['retriever_proj_size'],
             'retriever.shared_towers': shared,
             'pretrain.num_candidates': NUM_CANDIDATES,
             'pretrain.marginal': marginal,
             'finetune.reader_blocks': READER_BLOCKS,
-            'finetune.max_answer_length': theirs['max_span_width'],
-            'finetune.reader_hidden_size': theirs['span_hidden_size'],
+            'finetune.max_answer_length': heads['max_span_width'],
+            'finetune.reader_hidden_size': heads['span_hidden_size'],
         },
     )
+    return dataclasses.replace(config, encoder=dataclasses.replace(read(directory).encoder, dropout=0.0))
 
 
 def retriever_of(directory, shared=True):
     retriever = make_retriever(configuration(shared=shared))
-    assign_parameters(retriever, retriever_parameters(parts_of(GOLDEN / directory), shared), directory)
+    assign_parameters(retriever, retriever_parameters(read(GOLDEN / directory).parts, shared), directory)
     return retriever
 
 
 def knowledge_augmented_encoder():
     encoder = make_knowledge_augmented_encoder(configuration())
-    assign_parameters(encoder, parts_of(GOLDEN / 'encoder')['knowledge_augmented_encoder'], 'encoder')
+    assign_parameters(encoder, read(GOLDEN / 'encoder').parts['knowledge_augmented_encoder'], 'encoder')
     return encoder
 
 
 def span_reader():
     reader = make_reader(configuration())
-    assign_parameters(reader, parts_of(GOLDEN / 'openqa')['reader'], 'openqa')
+    assign_parameters(reader, read(GOLDEN / 'openqa').parts['reader'], 'openqa')
     return reader
 
 
@@ -229,8 +253,8 @@ def test_gradients_of_the_marginal_loss(case, marginal):
         lambda: pretraining_loss(retriever, encoder, inputs, config)[0], retriever, encoder
     )
     expected = GOLDEN / 'gradients' / f'pretraining_{case}_{marginal}'
-    assert_gradients(of_retriever, retriever_parameters(parts_of(expected / directory), shared))
-    assert_gradients(of_encoder, parts_of(expected / 'encoder')['knowledge_augmented_encoder'])
+    assert_gradients(of_retriever, retriever_parameters(read(expected / directory).parts, shared))
+    assert_gradients(of_encoder, read(expected / 'encoder').parts['knowledge_augmented_encoder'])
 
 
 # The reader and the losses of fine-tuning.
@@ -239,7 +263,7 @@ def test_gradients_of_the_marginal_loss(case, marginal):
 def finetuning_inputs(rows):
     """The questions `rows` as `finetuning_batch` lays them out."""
     expected = {name: values[rows] for name, values in golden('finetuning').items()}
-    block_embeddings = read_tensors(GOLDEN / 'openqa' / 'model.safetensors')['block_emb']
+    block_embeddings = load_file(GOLDEN / 'openqa' / 'model.safetensors')['block_emb']
     length = expected['reader_ids'].shape[-1]
     return {
         'question_ids': expected['question_ids'],
@@ -288,10 +312,10 @@ def test_gradients_of_fine_tuning(loss):
         lambda: finetuning_loss(retriever, reader, inputs, configuration())[1][loss], retriever, reader
     )
     if loss == 'retriever_loss':
-        expected = parts_of(GOLDEN / 'gradients' / loss / 'embedder')
+        expected = read(GOLDEN / 'gradients' / loss / 'embedder').parts
         assert all(not gradient.any() for gradient in of_reader.values())
     else:
-        expected = parts_of(GOLDEN / 'gradients' / loss / 'openqa')
+        expected = read(GOLDEN / 'gradients' / loss / 'openqa').parts
         assert_gradients(of_reader, expected['reader'])
     assert_gradients(of_retriever, retriever_parameters(expected, shared=True))
 
@@ -368,32 +392,38 @@ def test_blocks_are_packed_and_labelled_alike(tokenizer):
 # BERT, and a sentence encoder made of it.
 
 
-@pytest.mark.parametrize('directory, output', [('bert', 'hidden'), ('bert_mlm', 'mlm_logits')])
-def test_bert_with_exact_gelu(directory, output):
-    expected = golden('bert')
-    sizes = hugging_face.read_encoder_config(GOLDEN / directory)
-    assert sizes.activation == 'gelu'
-    bert = make_knowledge_augmented_encoder(dataclasses.replace(configuration(), encoder=sizes))
-    parameters = hugging_face.read_encoder_parameters(GOLDEN / directory, sizes.num_layers)
-    assign_parameters_of_body(bert.encoder, parameters, source=directory)
-    if output == 'hidden':
-        assert_values(bert.encoder(expected['token_ids'], expected['segment_ids']), expected['hidden'])
-    else:
-        assign_parameters(bert, parts_of(GOLDEN / directory)['bert'], directory)
-        batch, length = expected['token_ids'].shape
-        everywhere = np.tile(np.arange(length, dtype=np.int32), (batch, 1))
-        assert_values(bert(expected['token_ids'], expected['segment_ids'], everywhere), expected['mlm_logits'])
+def test_bert_with_exact_gelu():
+    pretrained, expected = read(GOLDEN / 'bert'), golden('bert')
+    assert pretrained.encoder.activation == 'gelu'
+    encoder = BertEncoder(**dataclasses.asdict(pretrained.encoder), name='encoder')
+    encoder.build()
+    body = {
+        name.removeprefix('encoder/'): value
+        for name, value in pretrained.parts['bert'].items()
+        if name.startswith('encoder/')
+    }
+    assign_parameters(encoder, body, 'bert')
+    assert_values(encoder(expected['token_ids'], expected['segment_ids']), expected['hidden'])
+
+
+def test_the_masked_language_model_head_of_bert():
+    pretrained, expected = read(GOLDEN / 'bert_mlm'), golden('bert')
+    bert = make_knowledge_augmented_encoder(dataclasses.replace(configuration(), encoder=pretrained.encoder))
+    assign_parameters(bert, pretrained.parts['bert'], 'bert_mlm')
+    batch, length = expected['token_ids'].shape
+    everywhere = np.tile(np.arange(length, dtype=np.int32), (batch, 1))
+    assert_values(bert(expected['token_ids'], expected['segment_ids'], everywhere), expected['mlm_logits'])
 
 
 def test_sentence_embeddings_of_minilm(pretrained_directory, vocabulary):
     """all-MiniLM-L6-v2 as sentence-transformers runs it, to 1e-5."""
-    config = load_config('small')
-    retriever = make_retriever(config)
-    tower = retriever.query_tower
-    parameters = hugging_face.read_encoder_parameters(pretrained_directory, config.encoder.num_layers)
-    assign_parameters_of_body(tower.encoder, parameters, source=str(pretrained_directory))
+    pretrained = read(pretrained_directory)
+    retriever = make_retriever(dataclasses.replace(load_config('small'), encoder=pretrained.encoder))
+    body = {f'tower/{name}': value for name, value in pretrained.parts['bert'].items() if name.startswith('encoder/')}
+    fresh = {name: np.asarray(variable) for name, variable in named_parameters(retriever).items()}
+    assign_parameters(retriever, fresh | body, str(pretrained_directory))
     sentences = WordPieceTokenizer(vocabulary).tokenize_to_ragged(TEXTS['sentences'])
     token_ids = pack_queries(sentences, int(sentences.lengths.max()) + 2, vocabulary)
-    pooled = np.asarray(tower.pool(token_ids, np.zeros_like(token_ids)))
+    pooled = np.asarray(retriever.query_tower.pool(token_ids, np.zeros_like(token_ids)))
     embeddings = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
     np.testing.assert_allclose(embeddings, golden('sentence_embeddings')['embeddings'], rtol=0, atol=1e-5)

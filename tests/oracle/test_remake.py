@@ -7,8 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
-
-from realm_tf.weights.parameters import read_tensors
+from safetensors.numpy import load_file
 
 HERE = pathlib.Path(__file__).parent
 PYTHON = os.environ.get('REALM_ORACLE_PYTHON')
@@ -17,7 +16,7 @@ PYTHON = os.environ.get('REALM_ORACLE_PYTHON')
 def arrays_of(path):
     """The numbers in a file of weights, by name."""
     if path.suffix == '.safetensors':
-        return read_tensors(path)
+        return load_file(path)
     # PyTorch's format is a zip file with the raw numbers of each tensor in a member, and a pickle of what they are.
     with zipfile.ZipFile(path) as file:
         return {
