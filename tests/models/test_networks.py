@@ -39,6 +39,14 @@ def test_separate_towers_double_the_parameters():
     assert separate == 2 * shared
 
 
+def test_the_projection_is_dropped_out_in_training_alone():
+    retriever = make_retriever(load_config('tiny', overrides={'encoder.dropout': 0.25}))
+    tokens = ids(40, 9)
+    dropped = np.asarray(retriever.embed_queries(tokens, training=True)) == 0.0
+    assert 0.2 < dropped.mean() < 0.3
+    assert np.asarray(retriever.embed_queries(tokens)).all()
+
+
 def number_of_parameters(make, config):
     """Counted from shapes alone: nothing is initialised."""
 

@@ -13,16 +13,24 @@ import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
 
-from realm_tf.config import EncoderConfig, load_config
-from realm_tf.evaluation.answers import gold_spans
+from beam_jobs import build_corpus
+from beam_jobs.options import parse
+from realm_tf.artifacts import make_artifact
+from realm_tf.config import EncoderConfig, load_config, recipe
+from realm_tf.corpus.block_store import BlockStore
+from realm_tf.corpus.questions import Question
+from realm_tf.evaluation.predictor import Predictor
 from realm_tf.models import losses
 from realm_tf.models.bert_encoder import BertEncoder
+from realm_tf.search.embeddings import Embeddings, shard_name
+from realm_tf.search.exact import ExactSearcher
 from realm_tf.text.packing import pack_documents, pack_queries, pack_reader_inputs
 from realm_tf.text.ragged import Ragged
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.text.wordpiece import WordPieceTokenizer
-from realm_tf.training.finetune import finetuning_loss
+from realm_tf.training.finetune import LabelledQuestions, finetuning_batch, finetuning_loss
 from realm_tf.training.pretrain import pretraining_loss
+from realm_tf.weights.model_artifact import Model, write_model
 from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
 from realm_tf.weights.parameters import assign_parameters, named_parameters
 
@@ -41,7 +49,7 @@ def assert_values(found, expected):
 
 
 def assert_gradients(found, expected):
-    """Every element to 1e-3 relative; those below a hundredth of the largest of all, to 1e-5 of the largest."""
+    """Every element to 1e-3 relative, and 1e-5 of the largest: some are 0 but for rounding, as of keys' biases."""
     assert found.keys() == expected.keys()
     largest = max(np.abs(gradient).max() for gradient in expected.values())
     for name, gradient in expected.items():
@@ -55,7 +63,7 @@ class Pretrained(NamedTuple):
     parts: dict
 
 
-# The heads below a class by their names and ours; kernels lie transposed there.
+# Dense layers, LayerNorms and single arrays by their names and ours; kernels lie transposed there.
 BODY = {
     'embeddings.word_embeddings.weight': 'word_embeddings',
     'embeddings.position_embeddings.weight': 'position_embeddings',
@@ -147,20 +155,24 @@ def configuration(marginal='token', shared=True):
     """The sizes of the golden networks."""
     directory = GOLDEN / 'openqa'
     heads = json.loads((directory / 'config.json').read_text())
-    config = load_config(
+    return load_config(
         'paper',
         overrides={
             'precision': 'float32',
+            'encoder': dataclasses.asdict(read(directory).encoder) | {'dropout': 0.0},
             'retriever.projection_size': heads['retriever_proj_size'],
             'retriever.shared_towers': shared,
-            'pretrain.num_candidates': NUM_CANDIDATES,
+            'pretrain.num_candidates': heads['num_candidates'],
             'pretrain.marginal': marginal,
-            'finetune.reader_blocks': READER_BLOCKS,
+            'corpus.block_length': heads['max_position_embeddings'],
+            'finetune.question_length': golden('finetuning')['question_ids'].shape[1],
+            'finetune.num_candidates': heads['searcher_beam_size'],
+            'finetune.reader_blocks': heads['reader_beam_size'],
+            'finetune.reader_length': heads['reader_seq_len'],
             'finetune.max_answer_length': heads['max_span_width'],
             'finetune.reader_hidden_size': heads['span_hidden_size'],
         },
     )
-    return dataclasses.replace(config, encoder=dataclasses.replace(read(directory).encoder, dropout=0.0))
 
 
 def retriever_of(directory, shared=True):
@@ -363,30 +375,72 @@ def test_masked_sentences_and_candidates_are_packed_alike(tokenizer):
     np.testing.assert_array_equal(joint.segment_ids, inputs['joint_segments'])
 
 
-def test_blocks_are_packed_and_labelled_alike(tokenizer):
-    inputs, expected = finetuning_inputs(slice(None))
-    questions = TEXTS['questions']
-    read = expected['block_ids'][:, :READER_BLOCKS].reshape(-1)
-    question_of = np.repeat(np.arange(len(questions)), READER_BLOCKS)
-    bodies = tokenizer.tokenize_to_ragged(TEXTS['blocks']).take(read)
-    question_ids = tokenizer.tokenize_to_ragged([question['question'] for question in questions])
-    packed = pack_reader_inputs(
-        question_ids.take(question_of),
-        bodies,
-        inputs['reader_ids'].shape[1],
-        golden_vocabulary(),
-        question_length=inputs['question_ids'].shape[1],
-    )
-    np.testing.assert_array_equal(packed.token_ids, inputs['reader_ids'])
-    np.testing.assert_array_equal(packed.segment_ids, inputs['reader_segments'])
-    # One of the blocks is cut.
-    assert (packed.second_lengths < bodies.lengths).any()
+# The whole of RealmForOpenQA: what is retrieved, labelled, packed, read and answered.
 
-    answers = [tokenizer.tokenize_to_ragged(questions[row]['answers']).rows() for row in question_of]
-    is_gold = np.zeros((len(read), *expected['is_gold'].shape[2:]), bool)
-    for index, spans in enumerate(gold_spans(bodies.truncated(packed.second_lengths), answers, is_gold.shape[2])):
-        is_gold[index, packed.second_starts[index] + spans[:, 0], spans[:, 1]] = True
-    np.testing.assert_array_equal(is_gold.reshape(expected['is_gold'].shape), expected['is_gold'])
+
+class World(NamedTuple):
+    """Blocks, embeddings and networks of the golden `RealmForOpenQA`, as a user of ours has them."""
+
+    corpus: BlockStore
+    embeddings: Embeddings
+    searcher: ExactSearcher
+    model: Model
+
+
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    directory, openqa = tmp_path_factory.mktemp('openqa'), GOLDEN / 'openqa'
+    blocks = [json.dumps({'id': str(row), 'title': 'Sea', 'text': text}) for row, text in enumerate(TEXTS['blocks'])]
+    (directory / 'blocks.jsonl').write_text('\n'.join(blocks))
+    arguments = ['--input', str(directory / 'blocks.jsonl'), '--vocabulary', str(openqa / 'vocab.txt')]
+    arguments += ['--output', str(directory / 'corpus')]
+    config = configuration()
+    build_corpus.run(parse(arguments, build_corpus.__name__, build_corpus.BuildCorpusOptions), config)
+    corpus = BlockStore.open(directory / 'corpus')
+    with make_artifact(directory / 'embeddings', 'embeddings', configuration={}, inputs={}) as draft:
+        np.save(draft.path / shard_name(0, 1), load_file(openqa / 'model.safetensors')['block_emb'])
+        draft.counts['blocks'] = len(TEXTS['blocks'])
+    embeddings = Embeddings.open(directory / 'embeddings')
+    write_model(
+        directory / 'model',
+        configuration=recipe(config, 'finetune'),
+        vocabulary=corpus.vocabulary,
+        retriever=retriever_of('openqa'),
+        reader=span_reader(),
+        inputs={},
+        step=0,
+    )
+    searcher = ExactSearcher.build(embeddings.shards)
+    return World(corpus, embeddings, searcher, Model.open(directory / 'model'))
+
+
+def test_a_batch_of_questions_is_retrieved_labelled_and_packed_alike(world, tokenizer):
+    config = configuration()
+    questions = [Question(question['question'], tuple(question['answers'])) for question in TEXTS['questions']]
+    data = LabelledQuestions(world.corpus, questions, tokenizer)
+    question_ids = pack_queries(data.question_ids, config.finetune.question_length, world.corpus.vocabulary)
+    queries = np.asarray(world.model.retriever().embed_queries(question_ids))
+    found = world.searcher.search(queries, config.finetune.num_candidates).block_ids
+    batch = {'rows': np.arange(len(questions)), 'question_ids': question_ids}
+    made = finetuning_batch(world.corpus, world.embeddings, data, batch, queries, found, config)
+    expected, golden_arrays = finetuning_inputs(slice(None))
+    assert made.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(made[name], array, err_msg=name)
+    # The longest block is cut.
+    assert (golden_arrays['reader_ids'] > 0).all(axis=-1).any()
+
+
+def test_the_same_answers(world, tokenizer):
+    expected = golden('finetuning')
+    predictor = Predictor(world.model, world.corpus, world.embeddings, world.searcher)
+    predictions = predictor.predict([question['question'] for question in TEXTS['questions']])
+    for row, prediction in enumerate(predictions):
+        block = int(expected['chosen_block'][row])
+        answer = expected['reader_ids'][row, block, expected['chosen_start'][row] : expected['chosen_end'][row] + 1]
+        assert prediction.block_id == expected['block_ids'][row, block]
+        assert prediction.read == tuple(expected['block_ids'][row, :READER_BLOCKS])
+        np.testing.assert_array_equal(tokenizer.tokenize_to_ragged([prediction.answer]).row(0), answer)
 
 
 # BERT, and a sentence encoder made of it.
