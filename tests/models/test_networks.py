@@ -1,7 +1,9 @@
 """The networks as a configuration makes them."""
 
+import concurrent.futures
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
@@ -35,6 +37,40 @@ def test_separate_towers_double_the_parameters():
         for is_shared in (True, False)
     )
     assert separate == 2 * shared
+
+
+def test_the_projection_is_dropped_out_in_training_alone():
+    retriever = make_retriever(load_config('tiny', overrides={'encoder.dropout': 0.25}))
+    tokens = ids(40, 9)
+    dropped = np.asarray(retriever.embed_queries(tokens, training=True)) == 0.0
+    assert 0.2 < dropped.mean() < 0.3
+    assert np.asarray(retriever.embed_queries(tokens)).all()
+
+
+def number_of_parameters(make, config):
+    """Counted from shapes alone: nothing is initialised."""
+
+    def count():
+        with keras.StatelessScope(initialize_variables=False):
+            return sum(int(np.prod(variable.shape)) for variable in make(config).trainable_variables)
+
+    # Keras keeps a list, one a thread, of variables that wait to be initialised: this one ends with its thread.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(count).result()
+
+
+@pytest.mark.parametrize('shared, of_towers, millions', [(False, 219_161_856, 330), (True, 109_580_928, 220)])
+def test_the_paper_has_three_bert_base_networks(shared, of_towers, millions):
+    """330M parameters (REALM, table 1): query tower, document tower and reader."""
+    config = load_config('paper', overrides={'retriever.shared_towers': shared})
+    towers, reader = (number_of_parameters(make, config) for make in (make_retriever, make_reader))
+    # BERT-base is embeddings, twelve layers, and for a tower the pooler; then projection and LayerNorm, or span scores.
+    embeddings = (30522 + 512 + 2) * 768 + 2 * 768
+    layers = 12 * (4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 4 * 768)
+    tower = embeddings + layers + 768 * 768 + 768 + 768 * 128 + 3 * 128
+    assert towers == of_towers == tower * (1 if shared else 2)
+    assert reader == 109_286_145 == embeddings + layers + 768 * 512 + 512 + 2 * 256 + 256 + 1
+    assert round(towers + reader, -7) == millions * 1_000_000
 
 
 def test_only_the_masked_positions_meet_the_vocabulary():
