@@ -36,8 +36,8 @@ def run_refresh(run: epath.PathLike, corpus_path: epath.PathLike, *, until: Call
     received: list[int] = []
 
     def stop(number: int, frame) -> None:
-        # An exit that unwinds, so that the embedding job in progress ends with the builder. Where the interpreter is in a
-        # callback that swallows exceptions, the loop sees what was received.
+        # An exit that unwinds, so that the embedding job in progress ends with the builder. Where the interpreter is in
+        # a callback that swallows exceptions, the loop sees what was received.
         received.append(number)
         sys.exit(128 + number)
 
