@@ -38,7 +38,7 @@ def main(name, precision):
         with tf.profiler.experimental.Profile(directory):
             for _ in range(PASSES):
                 forward()
-        milliseconds, counts = times_by_operation(pathlib.Path(directory))
+        milliseconds, counts = times_by_operation(pathlib.Path(directory), PASSES)
     total = sum(milliseconds.values())
     print(f'{machine()}. {name} {case.batch}×{case.length}, {precision}: {total:.0f} ms a pass.\n')
     print('| operation | a pass | ms | share |\n|---|---|---|---|')
@@ -47,7 +47,7 @@ def main(name, precision):
             print(f'| {operation} | {counts[operation]:.0f} | {spent:.1f} | {spent / total:.0%} |')
 
 
-def times_by_operation(directory: pathlib.Path) -> tuple[collections.Counter, collections.Counter]:
+def times_by_operation(directory: pathlib.Path, passes: int) -> tuple[collections.Counter, collections.Counter]:
     """Milliseconds and calls a pass of each kind of operation, from a profile."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -61,8 +61,8 @@ def times_by_operation(directory: pathlib.Path) -> tuple[collections.Counter, co
                 # Kernels are named `name of the node:operation`; what has no such name is not one.
                 _, _, operation = plane.event_metadata[event.metadata_id].name.partition(':')
                 if operation.isidentifier():
-                    milliseconds[operation] += event.duration_ps / 1e9 / PASSES
-                    counts[operation] += 1 / PASSES
+                    milliseconds[operation] += event.duration_ps / 1e9 / passes
+                    counts[operation] += 1 / passes
     return milliseconds, counts
 
 
