@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class Pretrained:
       parts: for each part, its parameters by their names below it, float32.
       block_embeddings: embeddings of the blocks of a corpus, in order, float32 `[blocks, dimension]`: any array that
         can be sliced by rows, memory-mapped where possible; None where the source has none.
+      settings: further settings that the weights were trained with, by dotted name, where the source states them and
+        no shape tells them: `retriever.projection_layer_norm_epsilon`, `finetune.reader_layer_norm_epsilon`.
     """
 
     source: str
@@ -34,3 +37,4 @@ class Pretrained:
     vocabulary: Vocabulary | None
     parts: Mapping[str, Mapping[str, np.ndarray]]
     block_embeddings: np.ndarray | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
