@@ -77,7 +77,7 @@ def write_tensors(tensors: Mapping[str, np.ndarray], path: epath.PathLike) -> No
         file.write(len(text).to_bytes(_LENGTH_SIZE, 'little') + text)
         for name in names:
             for piece in _pieces(tensors[name]):
-                file.write(np.require(piece, requirements='C').data)
+                file.write(piece.tobytes())
 
 
 def map_file(path: epath.PathLike) -> np.ndarray:

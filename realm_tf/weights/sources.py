@@ -1,0 +1,82 @@
+"""What weights can be read from: one place that knows the formats, and tells which a path has."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+
+from etils import epath
+
+from realm_tf.artifacts import file_checksum
+from realm_tf.errors import RealmError
+from realm_tf.weights import artifact_source, hugging_face
+from realm_tf.weights.pretrained import Pretrained
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """A format of weights.
+
+    Attributes:
+      what: what it is, for people.
+      recognises: whether a path has it.
+      digest: identifies what `read` reads of a path: equal only for equal content.
+      read: reads a path; the second argument says whether pickles may be opened.
+    """
+
+    what: str
+    recognises: Callable[[epath.Path], bool]
+    digest: Callable[[epath.Path], str]
+    read: Callable[[epath.Path, bool], Pretrained]
+
+
+def digest_of_files(paths: Sequence[epath.Path]) -> str:
+    """Identifies files by their names and contents."""
+    checksums = [f'{path.name} {file_checksum(path)}\n' for path in paths]
+    return hashlib.sha256(''.join(checksums).encode()).hexdigest()
+
+
+_FORMATS = (
+    Format(
+        'an encoder or a model that realm made',
+        artifact_source.recognises,
+        artifact_source.digest,
+        lambda path, allow_pickle: artifact_source.read(path),
+    ),
+    Format(
+        'a Hugging Face directory of a BERT or a REALM (config.json, model.safetensors or pytorch_model.bin, vocab.txt)',
+        hugging_face.recognises,
+        lambda path: digest_of_files(hugging_face.files(path)),
+        lambda path, allow_pickle: hugging_face.read(path, allow_pickle=allow_pickle),
+    ),
+)
+
+
+def format_of(path: epath.PathLike) -> Format:
+    """Tells what a path is.
+
+    Raises:
+      RealmError: if it is nothing that weights can be read from.
+    """
+    for format in _FORMATS:
+        if format.recognises(epath.Path(path)):
+            return format
+    known = ''.join(f'\n  * {format.what}' for format in _FORMATS)
+    raise RealmError(f'{path} is nothing that weights can be imported from. These can be read:{known}')
+
+
+def read_source(path: epath.PathLike, *, allow_pickle: bool = False) -> Pretrained:
+    """Reads weights from whatever it is.
+
+    Args:
+      path: a path, or a handle of TensorFlow Hub.
+      allow_pickle: whether pickles, which can run code, may be opened.
+
+    Raises:
+      RealmError: if it is not recognised, or cannot be read.
+    """
+    return format_of(path).read(epath.Path(path), allow_pickle)
+
+
+def source_digest(path: epath.PathLike) -> str:
+    """Identifies the content of a source."""
+    return format_of(path).digest(epath.Path(path))
