@@ -5,8 +5,8 @@ variables: the first that has a dimension says how large it is, and all others m
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epath
@@ -58,28 +58,59 @@ class Name(NamedTuple):
         """The shape of each variable's share of our parameter: heads are one dimension with what they hold."""
         return _shape(self.shape.replace('AD', 'H'), sizes)
 
+    def split(self, parameter: np.ndarray, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+        """The variables by name, from our parameter."""
+        parts = np.split(parameter, len(self.variables), axis=-1)
+        there = self.shape_there(sizes)
+        return {variable: part.reshape(there) for variable, part in zip(self.variables, parts, strict=True)}
 
-class Variables:
-    """The variables of a checkpoint, each to be taken once.
+
+def dense_names(ours: str, theirs: str, inputs: str, outputs: str) -> list[Name]:
+    """Kernel and bias of a dense layer."""
+    return [
+        Name(f'{ours}/kernel', f'{theirs}/kernel', inputs + outputs),
+        Name(f'{ours}/bias', f'{theirs}/bias', outputs),
+    ]
+
+
+def layer_norm_names(ours: str, theirs: str, size: str) -> list[Name]:
+    """Gamma and beta of a LayerNorm."""
+    return [Name(f'{ours}/{part}', f'{theirs}/{part}', size) for part in ('gamma', 'beta')]
+
+
+def of_all_layers(names: Iterable[Name], num_layers: int) -> list[Name]:
+    """The names, those of a layer once for every layer."""
+    return [each for name in names for each in (map(name.at, range(num_layers)) if _in_layer(name) else [name])]
+
+
+class Checkpoint:
+    """A TensorFlow checkpoint, read by the names it has inside.
 
     Args:
-      source: where they are from, for messages.
-      shapes: the shape of each by its name.
-      read: gives the value of one by its name.
+      prefix: the names of its files up to `.index`.
+
+    Attributes:
+      shapes: the shape of every variable by its name.
+
+    Raises:
+      RealmError: if there is none, or its index is damaged.
     """
 
-    def __init__(self, source: str, shapes: Mapping[str, Sequence[int]], read: Callable[[str], np.ndarray]):
-        self.source = source
-        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
-        self._read = read
-        self._left = set(self.shapes)
+    def __init__(self, prefix: epath.PathLike):
+        import tensorflow as tf
 
-    def any_below(self, prefix: str) -> bool:
-        """Whether there is a variable whose name begins so."""
-        return any(name.startswith(prefix) for name in self.shapes)
+        self._prefix = prefix
+        index = epath.Path(f'{prefix}{INDEX}')
+        if not index.exists():
+            raise RealmError(f'There is no {index}, which says what the checkpoint holds. Copy it beside the data.')
+        try:
+            self._reader = tf.train.load_checkpoint(str(prefix))
+        except (tf.errors.OpError, ValueError, IndexError) as error:
+            raise RealmError(f'{index} cannot be read as a checkpoint ({_brief(error)}). Is it whole?') from error
+        self.shapes = {name: tuple(shape) for name, shape in self._reader.get_variable_to_shape_map().items()}
 
-    def read(self, name: str) -> np.ndarray:
-        """The value of a variable, float32.
+    def read(self, name: str) -> Any:
+        """The value of a variable.
 
         Raises:
           RealmError: if the file is cut off or damaged.
@@ -87,9 +118,34 @@ class Variables:
         import tensorflow as tf
 
         try:
-            return np.asarray(self._read(name), np.float32)
+            return self._reader.get_tensor(name)
         except (tf.errors.OpError, ValueError, IndexError) as error:
-            raise RealmError(f'{name} of {self.source} cannot be read ({_brief(error)}). Is it whole?') from error
+            raise RealmError(f'{name} of {self._prefix} cannot be read ({_brief(error)}). Is it whole?') from error
+
+
+class Variables:
+    """The variables of a network in a checkpoint, each to be taken once.
+
+    Args:
+      source: where they are from, for messages.
+      checkpoint: the checkpoint.
+      stored: the name that each has in the checkpoint, by the name it is sought by.
+    """
+
+    def __init__(self, source: str, checkpoint: Checkpoint, stored: Mapping[str, str]):
+        self.source = source
+        self.shapes = {name: checkpoint.shapes[key] for name, key in stored.items()}
+        self._checkpoint = checkpoint
+        self._stored = stored
+        self._left = set(stored)
+
+    def any_below(self, prefix: str) -> bool:
+        """Whether there is a variable whose name begins so."""
+        return any(name.startswith(prefix) for name in self.shapes)
+
+    def read(self, name: str) -> np.ndarray:
+        """The value of a variable, float32."""
+        return np.asarray(self._checkpoint.read(self._stored[name]), np.float32)
 
     def take(self, names: Iterable[Name], sizes: dict[str, int]) -> dict[str, np.ndarray]:
         """The parameters of a network by our names, float32.
@@ -104,14 +160,17 @@ class Variables:
         names = list(names)
         if 'layers' not in sizes:
             sizes['layers'] = self._count_layers(names)
-        names = [
-            each for name in names for each in (map(name.at, range(sizes['layers'])) if _in_layer(name) else [name])
-        ]
+        names = of_all_layers(names, sizes['layers'])
         wanted = [variable for name in names for variable in name.variables]
         self._require(wanted)
         for name in names:
             for variable in name.variables:
                 self.shape_of(variable, name.shape, sizes)
+        if 'A' in sizes and sizes['A'] * sizes['D'] != sizes['H']:
+            raise RealmError(
+                f'{self.source} has {sizes["A"]} heads of {sizes["D"]}, which do not make up its hidden size of '
+                f'{sizes["H"]}.'
+            )
         self._left.difference_update(wanted)
         return {name.ours: self._take(name, sizes) for name in names}
 
@@ -151,7 +210,7 @@ class Variables:
     def _count_layers(self, names: Sequence[Name]) -> int:
         of_layers = [re.escape(name.variables[0]).replace(r'\{layer\}', r'(\d+)') for name in names if _in_layer(name)]
         found = (re.fullmatch('|'.join(of_layers), name) for name in self.shapes)
-        return 1 + max((int(match[match.lastindex]) for match in found if match), default=-1)
+        return 1 + max((int(match[match.lastindex]) for match in found if match), default=0)
 
     def _require(self, wanted: Sequence[str]) -> None:
         refuse_names(self.source, 'lacks', [variable for variable in wanted if variable not in self.shapes])
@@ -168,28 +227,6 @@ def encoder_config(sizes: Mapping[str, int], num_heads: int) -> EncoderConfig:
         max_positions=sizes['P'],
         num_segments=sizes['S'],
     )
-
-
-def open_checkpoint(prefix: epath.PathLike):
-    """Opens a TensorFlow checkpoint for reading by name.
-
-    Args:
-      prefix: the names of its files up to `.index`.
-
-    Returns:
-      TensorFlow's checkpoint reader.
-
-    Raises:
-      RealmError: if there is none, or its index is damaged.
-    """
-    import tensorflow as tf
-
-    if not epath.Path(f'{prefix}{INDEX}').exists():
-        raise RealmError(f'There is no {prefix}{INDEX}, which says what the checkpoint holds. Copy it beside the data.')
-    try:
-        return tf.train.load_checkpoint(str(prefix))
-    except (tf.errors.OpError, ValueError) as error:
-        raise RealmError(f'{prefix}{INDEX} cannot be read as a checkpoint ({_brief(error)}). Is it whole?') from error
 
 
 def is_object_based(prefix: epath.PathLike) -> bool:

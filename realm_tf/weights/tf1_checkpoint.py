@@ -29,11 +29,13 @@ from realm_tf.weights.pretrained import (
 )
 from realm_tf.weights.tensorflow_variables import (
     INDEX,
+    Checkpoint,
     Name,
     Variables,
+    dense_names,
     encoder_config,
     is_object_based,
-    open_checkpoint,
+    layer_norm_names,
 )
 
 BLOCK_EMBEDDINGS = 'block_emb'
@@ -59,43 +61,35 @@ _CONFIG_NAMES = {
 _EPSILONS = {'retriever.projection_layer_norm_epsilon': 1e-12, 'finetune.reader_layer_norm_epsilon': 1e-3}
 
 
-def _layer_norm(ours: str, theirs: str, size: str) -> list[Name]:
-    return [Name(f'{ours}/{part}', f'{theirs}/{part}', size) for part in ('gamma', 'beta')]
-
-
-def _dense(ours: str, theirs: str, inputs: str, outputs: str) -> list[Name]:
-    return [
-        Name(f'{ours}/kernel', f'{theirs}/kernel', inputs + outputs),
-        Name(f'{ours}/bias', f'{theirs}/bias', outputs),
-    ]
-
-
 _LAYER, _THEIR_LAYER = 'encoder/layer_{layer}', 'bert/encoder/layer_{layer}'
 _ENCODER = [
     Name('encoder/word_embeddings', 'bert/embeddings/word_embeddings', 'VH'),
     Name('encoder/position_embeddings', 'bert/embeddings/position_embeddings', 'PH'),
     Name('encoder/segment_embeddings', 'bert/embeddings/token_type_embeddings', 'SH'),
-    *_layer_norm('encoder/embedding_layer_norm', 'bert/embeddings/LayerNorm', 'H'),
-    *_dense(f'{_LAYER}/query_key_value', _THEIR_LAYER + '/attention/self/{part}', 'H', 'H'),
-    *_dense(f'{_LAYER}/attention_output', f'{_THEIR_LAYER}/attention/output/dense', 'H', 'H'),
-    *_layer_norm(f'{_LAYER}/attention_layer_norm', f'{_THEIR_LAYER}/attention/output/LayerNorm', 'H'),
-    *_dense(f'{_LAYER}/intermediate', f'{_THEIR_LAYER}/intermediate/dense', 'H', 'I'),
-    *_dense(f'{_LAYER}/output', f'{_THEIR_LAYER}/output/dense', 'I', 'H'),
-    *_layer_norm(f'{_LAYER}/output_layer_norm', f'{_THEIR_LAYER}/output/LayerNorm', 'H'),
+    *layer_norm_names('encoder/embedding_layer_norm', 'bert/embeddings/LayerNorm', 'H'),
+    *dense_names(f'{_LAYER}/query_key_value', _THEIR_LAYER + '/attention/self/{part}', 'H', 'H'),
+    *dense_names(f'{_LAYER}/attention_output', f'{_THEIR_LAYER}/attention/output/dense', 'H', 'H'),
+    *layer_norm_names(f'{_LAYER}/attention_layer_norm', f'{_THEIR_LAYER}/attention/output/LayerNorm', 'H'),
+    *dense_names(f'{_LAYER}/intermediate', f'{_THEIR_LAYER}/intermediate/dense', 'H', 'I'),
+    *dense_names(f'{_LAYER}/output', f'{_THEIR_LAYER}/output/dense', 'I', 'H'),
+    *layer_norm_names(f'{_LAYER}/output_layer_norm', f'{_THEIR_LAYER}/output/LayerNorm', 'H'),
 ]
-_POOLER = _dense('pooler', 'bert/pooler/dense', 'H', 'H')
+_POOLER = dense_names('pooler', 'bert/pooler/dense', 'H', 'H')
 _HEAD = [
-    *_dense('head/transform', 'cls/predictions/transform/dense', 'H', 'H'),
-    *_layer_norm('head/layer_norm', 'cls/predictions/transform/LayerNorm', 'H'),
+    *dense_names('head/transform', 'cls/predictions/transform/dense', 'H', 'H'),
+    *layer_norm_names('head/layer_norm', 'cls/predictions/transform/LayerNorm', 'H'),
     Name('head/bias', 'cls/predictions/output_bias', 'V'),
 ]
 # E is the size of an embedding.
-_PROJECTION = [*_dense('projection', 'dense', 'H', 'E'), *_layer_norm('projection_layer_norm', 'LayerNorm', 'E')]
+_PROJECTION = [
+    *dense_names('projection', 'dense', 'H', 'E'),
+    *layer_norm_names('projection_layer_norm', 'LayerNorm', 'E'),
+]
 # T is twice R, the size of a span's representation.
 _SPANS = [
-    *_dense('ends', 'dense', 'H', 'T'),
-    *_layer_norm('layer_norm', 'layer_normalization', 'R'),
-    *_dense('score', 'dense_1', 'R', '1'),
+    *dense_names('ends', 'dense', 'H', 'T'),
+    *layer_norm_names('layer_norm', 'layer_normalization', 'R'),
+    *dense_names('score', 'dense_1', 'R', '1'),
 ]
 # Of the optimizer and of heads that REALM does not train, or that a network has no use for.
 _UNUSED = r'.*/adam_[mv]|global_step|(reader/)?(cls/(seq_relationship|predictions)|bert/pooler)/.*'
@@ -205,16 +199,14 @@ def _read_checkpoint(prefix: epath.Path) -> Pretrained:
 
 def _open(prefix: epath.Path) -> Variables:
     """The variables by their names after the `module/`s: each use of a TF-Hub module puts one more before them."""
-    reader = open_checkpoint(prefix)
-    shapes = reader.get_variable_to_shape_map()
+    checkpoint = Checkpoint(prefix)
     stored: dict[str, str] = {}
-    for name in sorted(shapes):
+    for name in sorted(checkpoint.shapes):
         short = re.sub(r'^(reader/)?(module/)+', r'\1', name)
         if short in stored:
             raise RealmError(f'{prefix} holds both {stored[short]} and {name}: which of them is meant cannot be told.')
         stored[short] = name
-    by_short_name = {short: shapes[name] for short, name in stored.items()}
-    return Variables(str(prefix), by_short_name, lambda short: reader.get_tensor(stored[short]))
+    return Variables(str(prefix), checkpoint, stored)
 
 
 def _encoder_of(prefix: epath.Path, sizes: dict[str, int]) -> EncoderConfig:
@@ -248,8 +240,8 @@ def _vocabulary_of(prefix: epath.Path) -> epath.Path | None:
 
 def _block_embeddings_of(prefix: epath.Path, sizes: dict[str, int]) -> np.ndarray | None:
     for encoded in _encoded_beside(prefix):
-        reader = open_checkpoint(encoded)
-        variables = Variables(str(encoded), reader.get_variable_to_shape_map(), reader.get_tensor)
+        checkpoint = Checkpoint(encoded)
+        variables = Variables(str(encoded), checkpoint, {name: name for name in checkpoint.shapes})
         shape = variables.shape_of(BLOCK_EMBEDDINGS, 'BE', sizes)
         data = [file for file in _files_of(encoded) if file.name != encoded.name + INDEX]
         # TensorFlow reads the whole of a variable also for a slice of it. Alone in its file, it can be mapped.

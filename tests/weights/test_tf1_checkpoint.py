@@ -334,6 +334,20 @@ def test_block_embeddings_of_another_size_than_the_projection(tmp_path):
         tf1_checkpoint.read(tmp_path)
 
 
+def test_block_embeddings_of_another_name(tmp_path):
+    write_pretraining(tmp_path)
+    write(tmp_path / 'embedder' / 'encoded' / 'encoded.ckpt', values({'embeddings': (BLOCKS, EMBEDDING)}))
+    with pytest.raises(RealmError, match=r'encoded.ckpt lacks block_emb'):
+        tf1_checkpoint.read(tmp_path)
+
+
+def test_a_bert_without_layers(tmp_path):
+    shapes = {name: shape for name, shape in bert_shapes().items() if 'encoder' not in name}
+    write(tmp_path / 'bert_model.ckpt', values(shapes))
+    with pytest.raises(RealmError, match='lacks bert/encoder/layer_0/.* and 11 more'):
+        tf1_checkpoint.read(tmp_path)
+
+
 def test_block_embeddings_beside_another_variable_are_read_too(tmp_path):
     write_pretraining(tmp_path)
     arrays = values({'block_emb': (BLOCKS, EMBEDDING)})
