@@ -13,8 +13,8 @@ import ml_dtypes
 import numpy as np
 from etils import epath
 
-from realm_tf import restricted_pickle
 from realm_tf.errors import RealmError
+from realm_tf.weights import restricted_pickle
 from realm_tf.weights.tensor_files import map_file
 
 _DTYPES = {
