@@ -134,7 +134,7 @@ def factbook(output, overwrite, config):
     help='Weights: a Hugging Face directory, or what realm made. Again for more, which are put together.',
 )
 @click.option(
-    '--to', 'output', required=True, type=OUTPUT, help='Directory of the encoder, or with a reader, the model.'
+    '--to', 'output', required=True, type=OUTPUT, help='Directory of the encoder or, with a reader, the model.'
 )
 @click.option('--vocabulary', type=INPUT, help='A vocab.txt, where no source has one.')
 @click.option('--corpus', type=INPUT, help='The corpus: of the embeddings, and for principal components.')

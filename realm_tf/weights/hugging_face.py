@@ -158,7 +158,8 @@ def _encoder_config(path: epath.Path, config: Mapping[str, Any]) -> EncoderConfi
     try:
         if config['hidden_act'] not in ACTIVATIONS:
             raise RealmError(
-                f'{path / CONFIG} has hidden_act = {config["hidden_act"]!r}, where one of {", ".join(ACTIVATIONS)} is needed.'
+                f'{path / CONFIG} has hidden_act = {config["hidden_act"]!r}, where one of {", ".join(ACTIVATIONS)} '
+                'is needed.'
             )
         return EncoderConfig(
             num_layers=config['num_hidden_layers'],

@@ -44,10 +44,10 @@ def write(
 ) -> list[epath.Path]:
     """Writes weights as directories that transformers 4.40 loads, with no array missing and none unexpected.
 
-    `embedder` is a `RealmEmbedder`; with separate towers, `scorer` is a `RealmScorer`, whose `from_pretrained` has to be
-    given a `query_embedder`. `encoder` is a `RealmKnowledgeAugEncoder`, `reader` a `RealmReader`. With embeddings, `openqa`
-    is a `RealmForOpenQA`, and with a corpus, the `block_records.npy` its `RealmRetriever` reads, whose records are the
-    texts of blocks, without titles.
+    `embedder` is a `RealmEmbedder`; with separate towers, `scorer` is a `RealmScorer`, whose `from_pretrained` has to
+    be given a `query_embedder`. `encoder` is a `RealmKnowledgeAugEncoder`, `reader` a `RealmReader`. With embeddings,
+    `openqa` is a `RealmForOpenQA`, and with a corpus it has the `block_records.npy` that `RealmRetriever` reads: the
+    texts of the blocks, without titles.
 
     The classes have arrays that their forward pass never uses: the masked-language-model head of an embedder and of a
     reader, the pooler of a knowledge-augmented encoder and of a reader. They are zeros.
@@ -115,14 +115,14 @@ def write(
 def _require_expressible(pretrained: Pretrained, config: Config) -> None:
     if config.retriever.pooling != 'cls':
         raise RealmError(
-            f'{pretrained.source} embeds by the mean of the wordpieces (retriever.pooling = {config.retriever.pooling!r}). '
+            f"{pretrained.source} embeds by the mean of the wordpieces (retriever.pooling = 'mean'). "
             "transformers' REALM classes embed by [CLS], and cannot express it."
         )
     ours, theirs = config.retriever.projection_layer_norm_epsilon, config.encoder.layer_norm_epsilon
     if ours != theirs:
         raise RealmError(
-            f"transformers' REALM classes have one epsilon for the LayerNorms of encoder and projection; {pretrained.source} "
-            f'has encoder.layer_norm_epsilon = {theirs} and retriever.projection_layer_norm_epsilon = {ours}.'
+            "transformers' REALM classes have one epsilon for the LayerNorms of encoder and projection; "
+            f'{pretrained.source} has encoder.layer_norm_epsilon = {theirs} and retriever.projection_layer_norm_epsilon = {ours}.'
         )
 
 

@@ -39,9 +39,9 @@ def import_weights(
 ) -> Artifact:
     """Makes the artefact that training or answering starts from: a model if there is a reader, else an encoder.
 
-    A network that no source has starts from the BERT of one, as far as that goes, or else fresh; what came from where is
-    printed. With `retriever.projection_start = 'pca'` a fresh projection is made from the principal components of blocks
-    of the corpus.
+    A network that no source has starts from the BERT of one, as far as that goes, or else fresh; what came from where
+    is printed. With `retriever.projection_start = 'pca'` a fresh projection is made from the principal components of
+    blocks of the corpus.
 
     Args:
       paths: the sources; see `realm_tf.weights.sources`.
@@ -148,8 +148,8 @@ class _Import:
             inputs |= {'corpus': self.corpus.artifact.digest, 'embeddings': embeddings.artifact.digest}
         else:
             print(
-                'The model names no embeddings, which realm evaluate and realm export need: import it again with --corpus '
-                'and --embeddings.'
+                'The model names no embeddings, which realm evaluate and realm export need: import it again with '
+                '--corpus and --embeddings.'
             )
         if not self._is_current('model', recipe(self.config, 'finetune'), inputs):
             from realm_tf.weights.model_artifact import write_model

@@ -19,7 +19,7 @@ SCALE = 20.0
 
 
 def project_on_principal_components(retriever: DualEncoder, corpus: BlockStore, seed: int) -> None:
-    """Sets the projection of a retriever, for queries and documents, from `BLOCKS` blocks of a corpus chosen at random."""
+    """Sets the projection of a retriever, for queries and documents, from `BLOCKS` random blocks of a corpus."""
     count = min(len(corpus), BLOCKS)
     rows = np.sort(np.random.default_rng(seed).choice(len(corpus), count, replace=False))
     packed = pack_documents(corpus.title_ids(rows), corpus.body_ids(rows), corpus.block_length, corpus.vocabulary)

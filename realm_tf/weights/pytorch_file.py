@@ -45,8 +45,8 @@ def read_pytorch_tensors(path: epath.PathLike, *, allow_pickle: bool) -> dict[st
       The arrays by name, read-only; those of a local file are mapped to memory.
 
     Raises:
-      RealmError: if pickles are not allowed, or the file is missing, truncated, of PyTorch before 1.6, or holds anything
-        else than tensors.
+      RealmError: if pickles are not allowed, or the file is missing, truncated, of PyTorch before 1.6, or holds
+        anything else than tensors.
     """
     path = epath.Path(path)
     data = map_file(path)

@@ -43,7 +43,7 @@ _FORMATS = (
         lambda path, allow_pickle: artifact_source.read(path),
     ),
     Format(
-        'a Hugging Face directory of a BERT or a REALM (config.json, model.safetensors or pytorch_model.bin, vocab.txt)',
+        'a Hugging Face directory of a BERT or a REALM: config.json, model.safetensors or pytorch_model.bin, vocab.txt',
         hugging_face.recognises,
         lambda path: digest_of_files(hugging_face.files(path)),
         lambda path, allow_pickle: hugging_face.read(path, allow_pickle=allow_pickle),
