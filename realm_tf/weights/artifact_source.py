@@ -1,7 +1,6 @@
 """Our own encoder and model artefacts, read as weights from elsewhere are."""
 
-import functools
-
+import numpy as np
 from etils import epath
 
 from realm_tf.artifacts import MANIFEST, open_artifact
@@ -14,12 +13,12 @@ from realm_tf.weights.tensor_files import read_tensors
 ENCODER, MODEL = 'encoder', 'model'
 
 
-def recognises(path: epath.Path) -> bool:
+def recognises(path: epath.PathLike) -> bool:
     """Whether this is an artefact."""
-    return (path / MANIFEST).exists()
+    return (epath.Path(path) / MANIFEST).exists()
 
 
-def digest(path: epath.Path) -> str:
+def digest(path: epath.PathLike) -> str:
     """Identifies its content."""
     return open_artifact(path).digest
 
@@ -46,10 +45,9 @@ def read(path: epath.PathLike) -> Pretrained:
         raise RealmError(f'{path} is a {artifact.kind}, which has no weights of networks: name an encoder or a model.')
     config = read_config(path)
     retriever = read_tensors(artifact.path / RETRIEVER)
-    below = functools.partial(_below, retriever)
     parts = {
-        QUERY_TOWER: below('tower/') or below('query_tower/'),
-        DOCUMENT_TOWER: below('tower/') or below('document_tower/'),
+        QUERY_TOWER: _below(retriever, 'tower/') or _below(retriever, 'query_tower/'),
+        DOCUMENT_TOWER: _below(retriever, 'tower/') or _below(retriever, 'document_tower/'),
     }
     settings = {'retriever.projection_layer_norm_epsilon': config.retriever.projection_layer_norm_epsilon}
     if artifact.kind == MODEL:
@@ -67,5 +65,5 @@ def read(path: epath.PathLike) -> Pretrained:
     )
 
 
-def _below(tensors: dict, prefix: str) -> dict:
+def _below(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -51,13 +51,14 @@ _UNUSED = {
 }
 
 
-def recognises(path: epath.Path) -> bool:
+def recognises(path: epath.PathLike) -> bool:
     """Whether this is a Hugging Face directory."""
-    return (path / CONFIG).exists()
+    return (epath.Path(path) / CONFIG).exists()
 
 
-def files(path: epath.Path) -> list[epath.Path]:
+def files(path: epath.PathLike) -> list[epath.Path]:
     """The files of the directory that `read` reads."""
+    path = epath.Path(path)
     first = [file for name in (CONFIG, VOCABULARY) if (file := path / name).exists()]
     return first + _weight_files(path)
 
@@ -133,7 +134,10 @@ def _weight_files(path: epath.Path) -> list[epath.Path]:
         index = path / (name + _INDEX)
         if index.exists():
             try:
-                return [index, *(path / file for file in sorted({*json.loads(index.read_text())['weight_map'].values()}))]
+                return [
+                    index,
+                    *(path / file for file in sorted({*json.loads(index.read_text())['weight_map'].values()})),
+                ]
             except (json.JSONDecodeError, KeyError, AttributeError) as error:
                 raise RealmError(f'{index} cannot be read as the index of a model in shards ({error!r}).') from error
     return []
@@ -154,7 +158,8 @@ def _encoder_config(path: epath.Path, config: Mapping[str, Any]) -> EncoderConfi
     try:
         if config['hidden_act'] not in ACTIVATIONS:
             raise RealmError(
-                f'{path / CONFIG} has hidden_act = {config["hidden_act"]!r}, where one of {", ".join(ACTIVATIONS)} is needed.'
+                f'{path / CONFIG} has hidden_act = {config["hidden_act"]!r}, where one of {", ".join(ACTIVATIONS)} '
+                'is needed.'
             )
         return EncoderConfig(
             num_layers=config['num_hidden_layers'],

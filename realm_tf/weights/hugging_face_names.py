@@ -61,9 +61,7 @@ def encoder_names(config: EncoderConfig) -> list[Name]:
         *_layer_norm('output_layer_norm', 'output.LayerNorm', hidden),
     ]
     return names + [
-        name.below(f'layer_{index}/', f'encoder.layer.{index}.')
-        for index in range(config.num_layers)
-        for name in layer
+        name.below(f'layer_{index}/', f'encoder.layer.{index}.') for index in range(config.num_layers) for name in layer
     ]
 
 

@@ -13,8 +13,8 @@ import ml_dtypes
 import numpy as np
 from etils import epath
 
-from realm_tf import restricted_pickle
 from realm_tf.errors import RealmError
+from realm_tf.weights import restricted_pickle
 from realm_tf.weights.tensor_files import map_file
 
 _DTYPES = {
@@ -45,8 +45,8 @@ def read_pytorch_tensors(path: epath.PathLike, *, allow_pickle: bool) -> dict[st
       The arrays by name, read-only; those of a local file are mapped to memory.
 
     Raises:
-      RealmError: if pickles are not allowed, or the file is missing, truncated, of PyTorch before 1.6, or holds anything
-        else than tensors.
+      RealmError: if pickles are not allowed, or the file is missing, truncated, of PyTorch before 1.6, or holds
+        anything else than tensors.
     """
     path = epath.Path(path)
     data = map_file(path)

@@ -24,9 +24,9 @@ class Format:
     """
 
     what: str
-    recognises: Callable[[epath.Path], bool]
-    digest: Callable[[epath.Path], str]
-    read: Callable[[epath.Path, bool], Pretrained]
+    recognises: Callable[[epath.PathLike], bool]
+    digest: Callable[[epath.PathLike], str]
+    read: Callable[[epath.PathLike, bool], Pretrained]
 
 
 def digest_of_files(paths: Sequence[epath.Path]) -> str:
@@ -43,7 +43,7 @@ _FORMATS = (
         lambda path, allow_pickle: artifact_source.read(path),
     ),
     Format(
-        'a Hugging Face directory of a BERT or a REALM (config.json, model.safetensors or pytorch_model.bin, vocab.txt)',
+        'a Hugging Face directory of a BERT or a REALM: config.json, model.safetensors or pytorch_model.bin, vocab.txt',
         hugging_face.recognises,
         lambda path: digest_of_files(hugging_face.files(path)),
         lambda path, allow_pickle: hugging_face.read(path, allow_pickle=allow_pickle),
@@ -58,7 +58,7 @@ def format_of(path: epath.PathLike) -> Format:
       RealmError: if it is nothing that weights can be read from.
     """
     for format in _FORMATS:
-        if format.recognises(epath.Path(path)):
+        if format.recognises(path):
             return format
     known = ''.join(f'\n  * {format.what}' for format in _FORMATS)
     raise RealmError(f'{path} is nothing that weights can be imported from. These can be read:{known}')
@@ -74,9 +74,9 @@ def read_source(path: epath.PathLike, *, allow_pickle: bool = False) -> Pretrain
     Raises:
       RealmError: if it is not recognised, or cannot be read.
     """
-    return format_of(path).read(epath.Path(path), allow_pickle)
+    return format_of(path).read(path, allow_pickle)
 
 
 def source_digest(path: epath.PathLike) -> str:
     """Identifies the content of a source."""
-    return format_of(path).digest(epath.Path(path))
+    return format_of(path).digest(path)

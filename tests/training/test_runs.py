@@ -19,7 +19,7 @@ from realm_tf.training.checkpoints import steps_below
 from realm_tf.training.generations import generation_of_step
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
-from realm_tf.weights.parameters import read_tensors
+from realm_tf.weights.tensor_files import read_tensors
 
 
 def with_settings(config, section, **settings):
