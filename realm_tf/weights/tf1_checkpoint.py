@@ -95,13 +95,15 @@ _SPANS = [
 _UNUSED = r'.*/adam_[mv]|global_step|(reader/)?(cls/(seq_relationship|predictions)|bert/pooler)/.*'
 
 
-def recognises(path: epath.Path) -> bool:
+def recognises(path: epath.PathLike) -> bool:
     """Whether there is a TensorFlow 1 checkpoint at the path, in one of the layouts above."""
+    path = epath.Path(path)
     return _is_pretraining(path) or any(not is_object_based(prefix) for prefix in _find_checkpoints(path)[:1])
 
 
-def files(path: epath.Path) -> list[epath.Path]:
+def files(path: epath.PathLike) -> list[epath.Path]:
     """The files that `read` reads."""
+    path = epath.Path(path)
     if _is_pretraining(path):
         return [file for module in (_EMBEDDER, _BERT) for file in files(path / module)]
     prefix = _find_checkpoints(path)[0]

@@ -11,7 +11,10 @@ import tensorflow as tf
 from etils import epath
 
 from realm_tf.config import Config
+from realm_tf.corpus.block_store import BlockStore
+from realm_tf.errors import RealmError
 from realm_tf.models.retriever_tower import RetrieverTower
+from realm_tf.search.embeddings import Embeddings
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.weights.parameters import named_parameters
 from realm_tf.weights.pretrained import DOCUMENT_TOWER, QUERY_TOWER, Pretrained
@@ -22,7 +25,14 @@ _INPUTS = ('input_word_ids', 'input_mask', 'input_type_ids')
 _IDS = tf.TensorSpec([None, None], tf.int32)
 
 
-def write(pretrained: Pretrained, output: epath.Path, config: Config, **_) -> list[epath.Path]:
+def write(
+    pretrained: Pretrained,
+    output: epath.Path,
+    config: Config,
+    *,
+    embeddings: Embeddings | None = None,
+    corpus: BlockStore | None = None,
+) -> list[epath.Path]:
     """Writes the BERTs of the retriever's towers as SavedModels that `hub.load` and `hub.KerasLayer` open.
 
     Shared towers are one SavedModel, `tower`; separate ones are two, `query_tower` and `document_tower`. It is called
@@ -41,10 +51,17 @@ def write(pretrained: Pretrained, output: epath.Path, config: Config, **_) -> li
       pretrained: the weights.
       output: the directory, below which these are written.
       config: the settings they were made with.
+      embeddings: none: the interface has no place for them.
+      corpus: none, likewise.
 
     Returns:
       The directories written.
+
+    Raises:
+      RealmError: if embeddings or a corpus are given.
     """
+    if embeddings is not None or corpus is not None:
+        raise RealmError('A SavedModel of TensorFlow Hub has no place for a corpus and its embeddings: leave them out.')
     if config.retriever.shared_towers:
         towers = {'tower': QUERY_TOWER}
     else:

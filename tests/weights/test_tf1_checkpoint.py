@@ -9,7 +9,6 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from etils import epath
 
 from realm_tf.config import EncoderConfig
 from realm_tf.errors import RealmError
@@ -182,7 +181,7 @@ def tower(config=TINY, embedding=EMBEDDING):
 
 def test_the_pretrained_directory(tmp_path, bert_in_numpy):
     arrays = write_pretraining(tmp_path)
-    assert tf1_checkpoint.recognises(epath.Path(tmp_path))
+    assert tf1_checkpoint.recognises(tmp_path)
     found = tf1_checkpoint.read(tmp_path)
     assert found.encoder == TINY
     assert found.vocabulary.pieces == tuple(PIECES)
@@ -265,14 +264,14 @@ def test_bert_as_it_was_released(tmp_path, bert_in_numpy):
     }
     (tmp_path / 'bert_config.json').write_text(json.dumps(config))
     for path in (tmp_path, tmp_path / 'bert_model.ckpt', tmp_path / 'bert_model.ckpt.index'):
-        assert tf1_checkpoint.recognises(epath.Path(path))
+        assert tf1_checkpoint.recognises(path)
         found = tf1_checkpoint.read(path)
         four_heads = dataclasses.replace(TINY, num_heads=4)
         assert found.encoder == four_heads
         assert set(found.parts) == {'bert'}
         assert_is_encoder(found.parts['bert'], arrays, bert_in_numpy, four_heads)
         assert_arrays(found.parts['bert'], pooler_of(arrays) | head_of(arrays))
-    names = {file.name for file in tf1_checkpoint.files(epath.Path(tmp_path))}
+    names = {file.name for file in tf1_checkpoint.files(tmp_path)}
     data = {'bert_model.ckpt.index', 'bert_model.ckpt.data-00000-of-00001'}
     assert names == data | {'vocab.txt', 'bert_config.json'}
     for setting, value, said in (
@@ -344,7 +343,7 @@ def test_block_embeddings_of_another_name(tmp_path):
 def test_a_bert_without_layers(tmp_path):
     shapes = {name: shape for name, shape in bert_shapes().items() if 'encoder' not in name}
     write(tmp_path / 'bert_model.ckpt', values(shapes))
-    with pytest.raises(RealmError, match='lacks bert/encoder/layer_0/.* and 11 more'):
+    with pytest.raises(RealmError, match=r'lacks bert/encoder/layer_0/.* and 11 more'):
         tf1_checkpoint.read(tmp_path)
 
 
@@ -401,7 +400,7 @@ def test_what_is_no_network_gives_a_sentence(tmp_path):
     with pytest.raises(RealmError, match='holds block_emb, and no BERT'):
         tf1_checkpoint.read(tmp_path / 'embedder' / 'encoded')
     for path in (tmp_path / 'embedder' / 'assets', tmp_path / 'nothing'):
-        assert not tf1_checkpoint.recognises(epath.Path(path))
+        assert not tf1_checkpoint.recognises(path)
         with pytest.raises(RealmError, match='no TensorFlow 1 checkpoint'):
             tf1_checkpoint.read(path)
     (tmp_path / 'bert' / 'variables').rename(tmp_path / 'bert' / 'moved')
@@ -411,7 +410,7 @@ def test_what_is_no_network_gives_a_sentence(tmp_path):
 
 def test_a_checkpoint_of_tensorflow_2_is_not_taken_for_one_of_tensorflow_1(tmp_path):
     tf.train.Checkpoint(step=tf.Variable(3)).write(str(tmp_path / 'checkpoint-3'))
-    assert not tf1_checkpoint.recognises(epath.Path(tmp_path))
+    assert not tf1_checkpoint.recognises(tmp_path)
 
 
 READ_A_SLICE = """
