@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from realm_tf.config import EncoderConfig
+from realm_tf.config import EncoderConfig, load_config
 from realm_tf.errors import RealmError
 from realm_tf.models.bert_encoder import BertEncoder
 from realm_tf.models.knowledge_augmented_encoder import KnowledgeAugmentedEncoder
 from realm_tf.models.retriever_tower import RetrieverTower
 from realm_tf.models.span_reader import SpanReader
 from realm_tf.weights import tf1_checkpoint
+from realm_tf.weights.convert import convert
+from realm_tf.weights.import_weights import import_weights
 from realm_tf.weights.parameters import assign_parameters
+from realm_tf.weights.sources import read_source, source_digest
 
 PIECES = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] + [f'piece{number}' for number in range(45)]
 TINY = EncoderConfig(
@@ -411,6 +414,33 @@ def test_what_is_no_network_gives_a_sentence(tmp_path):
 def test_a_checkpoint_of_tensorflow_2_is_not_taken_for_one_of_tensorflow_1(tmp_path):
     tf.train.Checkpoint(step=tf.Variable(3)).write(str(tmp_path / 'checkpoint-3'))
     assert not tf1_checkpoint.recognises(tmp_path)
+
+
+def test_it_is_told_from_other_sources_and_known_by_its_content(tmp_path):
+    write_pretraining(tmp_path)
+    for module in ('embedder', 'bert'):
+        # They lie in TF-Hub modules of TensorFlow 1, and are not to be taken for BERTs of TensorFlow Hub.
+        (tmp_path / module / 'saved_model.pb').write_bytes(b'')
+        assert set(read_source(tmp_path / module).parts) == set(tf1_checkpoint.read(tmp_path / module).parts)
+    assert len(read_source(tmp_path).parts) == 3
+    digest = source_digest(tmp_path)
+    assert digest == source_digest(tmp_path)
+    write(tmp_path / 'embedder' / 'encoded' / 'encoded.ckpt', {'block_emb': np.ones((BLOCKS, EMBEDDING), np.float32)})
+    assert digest != source_digest(tmp_path)
+
+
+def test_from_the_authors_directory_to_an_encoder_and_on_to_tensorflow_hub(tmp_path):
+    write_pretraining(tmp_path / 'authors')
+    settings = {f'encoder.{name}': value for name, value in dataclasses.asdict(TINY).items()}
+    config = load_config('paper', overrides={**settings, 'retriever.projection_size': EMBEDDING})
+    import_weights([tmp_path / 'authors'], tmp_path / 'encoder', config)
+    (directory,) = convert(tmp_path / 'encoder', tmp_path / 'hub', 'tf-hub')
+    found = read_source(directory)
+    expected = tf1_checkpoint.read(tmp_path / 'authors').parts['query_tower']
+    assert found.encoder == TINY
+    assert_arrays(found.parts['bert'], {name: expected[name] for name in expected if 'projection' not in name})
+    with pytest.raises(RealmError, match='not empty'):
+        convert(tmp_path / 'encoder', tmp_path / 'hub', 'tf-hub')
 
 
 READ_A_SLICE = """

@@ -25,6 +25,7 @@ from realm_tf.weights import tf_hub, tf_hub_saved_models
 from realm_tf.weights.networks import make_retriever
 from realm_tf.weights.parameters import assign_parameters, named_parameters
 from realm_tf.weights.pretrained import Pretrained
+from realm_tf.weights.sources import read_source, source_digest
 
 PIECES = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *(f'piece{number}' for number in range(45)))
 # Three heads of 16: neither is what another BERT has by convention.
@@ -305,11 +306,11 @@ def test_a_handle_is_downloaded_once(tmp_path, served):
         archive.add(path, arcname='.')
     handle = f'{address}/bert.tar.gz'
     assert tf_hub.is_handle(handle)
-    found = tf_hub.read(tf_hub.located(handle))
+    found = read_source(handle)
     for name, array in tf_hub.read(path).parts['bert'].items():
         np.testing.assert_array_equal(found.parts['bert'][name], array)
     (directory / 'bert.tar.gz').unlink()
-    assert tf_hub.recognises(tf_hub.located(handle))
+    assert source_digest(handle) == source_digest(path)
 
 
 def test_a_handle_that_cannot_be_downloaded_says_what_to_do(served):
@@ -418,6 +419,12 @@ def test_separate_towers_are_two_saved_models_and_come_back_as_they_were(tmp_pat
         assert found.parts['bert'].keys() == expected.keys()
         for name, array in expected.items():
             np.testing.assert_array_equal(found.parts['bert'][name], array)
+
+
+def test_embeddings_have_no_place_in_it(tmp_path):
+    retriever = Pretrained('the test', TINY, Vocabulary(PIECES), {})
+    with pytest.raises(RealmError, match='no place for a corpus and its embeddings'):
+        tf_hub_saved_models.write(retriever, tmp_path / 'hub', retriever_settings(), embeddings=object())
 
 
 def test_it_can_be_trained_on(tmp_path):
