@@ -122,7 +122,8 @@ def _require_expressible(pretrained: Pretrained, config: Config) -> None:
     if ours != theirs:
         raise RealmError(
             "transformers' REALM classes have one epsilon for the LayerNorms of encoder and projection; "
-            f'{pretrained.source} has encoder.layer_norm_epsilon = {theirs} and retriever.projection_layer_norm_epsilon = {ours}.'
+            f'{pretrained.source} has encoder.layer_norm_epsilon = {theirs} and '
+            f'retriever.projection_layer_norm_epsilon = {ours}.'
         )
 
 

@@ -60,13 +60,39 @@ def import_weights(
     """
     if random and len(paths) > 1:
         raise RealmError('--random reads the vocabulary of one source: name one with --from.')
-    if embeddings_path is not None and corpus_path is None:
-        raise RealmError('Embeddings are of a corpus: name it with --corpus.')
     if random:
-        vocabulary_path = vocabulary_path or epath.Path(paths[0]) / 'vocab.txt'
-        sources = [Pretrained('fresh weights', config.encoder, Vocabulary.read(vocabulary_path), {})]
+        vocabulary = Vocabulary.read(vocabulary_path or epath.Path(paths[0]) / 'vocab.txt')
+        sources = [Pretrained('fresh weights', config.encoder, vocabulary, {})]
+        digests = {'vocabulary': vocabulary.digest}
     else:
         sources = [read_source(path, allow_pickle=allow_pickle) for path in paths]
+        digests = {f'source_{number}': source_digest(path) for number, path in enumerate(paths, start=1)}
+    return import_pretrained(
+        sources,
+        output,
+        config,
+        digests=digests,
+        vocabulary_path=vocabulary_path,
+        corpus_path=corpus_path,
+        embeddings_path=embeddings_path,
+        overwrite=overwrite,
+    )
+
+
+def import_pretrained(
+    sources: Sequence[Pretrained],
+    output: epath.PathLike,
+    config: Config,
+    *,
+    digests: Mapping[str, str],
+    vocabulary_path: epath.PathLike | None = None,
+    corpus_path: epath.PathLike | None = None,
+    embeddings_path: epath.PathLike | None = None,
+    overwrite: bool = False,
+) -> Artifact:
+    """`import_weights` of sources that were read already; `digests` identify them, by role."""
+    if embeddings_path is not None and corpus_path is None:
+        raise RealmError('Embeddings are of a corpus: name it with --corpus.')
     pretrained = together(sources)
     _require_fit(pretrained, config)
     corpus = None if corpus_path is None else BlockStore.open(corpus_path)
@@ -78,10 +104,6 @@ def import_weights(
         )
     if corpus is not None:
         corpus.require_vocabulary(vocabulary, pretrained.source)
-    if random:
-        digests = {'vocabulary': vocabulary.digest}
-    else:
-        digests = {f'source_{number}': source_digest(path) for number, path in enumerate(paths, start=1)}
     made = _Import(sources, pretrained, vocabulary, output, config, digests, corpus, embeddings_path, overwrite)
     return made.model() if READER in pretrained.parts else made.encoder()
 

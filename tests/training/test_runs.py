@@ -118,10 +118,10 @@ def test_finetuning_learns_to_answer(
 def test_embeddings_of_another_encoder_are_refused(
     tmp_path, tiny_corpus, pretrained_directory, tiny_embeddings, tiny_index, tiny_questions, tiny_config
 ):
-    from realm_tf.weights.import_encoder import import_encoder
+    from realm_tf.weights.import_weights import import_weights
 
     other = dataclasses.replace(tiny_config, seed=1)
-    import_encoder(pretrained_directory, tmp_path / 'encoder', other, inputs={}, pretrained=False)
+    import_weights([pretrained_directory], tmp_path / 'encoder', other, random=True)
     with pytest.raises(RealmError, match='was not made from the encoder'):
         finetune.train(
             tiny_corpus, tmp_path / 'encoder', tiny_embeddings, tiny_index, tiny_questions, tmp_path, other, inputs={}
