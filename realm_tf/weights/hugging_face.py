@@ -31,7 +31,8 @@ from realm_tf.weights.pretrained import (
 from realm_tf.weights.pytorch_file import read_pytorch_tensors
 from realm_tf.weights.tensor_files import read_tensors
 
-CONFIG, VOCABULARY, SAFETENSORS, PYTORCH = 'config.json', 'vocab.txt', 'model.safetensors', 'pytorch_model.bin'
+CONFIG, VOCABULARY, TOKENIZER_CONFIG = 'config.json', 'vocab.txt', 'tokenizer_config.json'
+SAFETENSORS, PYTORCH = 'model.safetensors', 'pytorch_model.bin'
 BLOCK_EMBEDDINGS = 'block_emb'
 # In a model of several shards, the file that says which array is in which.
 _INDEX = '.index.json'
@@ -59,7 +60,7 @@ def recognises(path: epath.PathLike) -> bool:
 def files(path: epath.PathLike) -> list[epath.Path]:
     """The files of the directory that `read` reads."""
     path = epath.Path(path)
-    first = [file for name in (CONFIG, VOCABULARY) if (file := path / name).exists()]
+    first = [file for name in (CONFIG, VOCABULARY, TOKENIZER_CONFIG) if (file := path / name).exists()]
     return first + _weight_files(path)
 
 
@@ -108,6 +109,21 @@ def read(path: epath.PathLike, *, allow_pickle: bool) -> Pretrained:
         block_embeddings=block_embeddings,
         settings=settings,
     )
+
+
+def lower_cases(path: epath.PathLike) -> bool:
+    """Whether texts are lower-cased before they are tokenised: unless `tokenizer_config.json` says that they are not.
+
+    Raises:
+      RealmError: if that file cannot be read.
+    """
+    file = epath.Path(path) / TOKENIZER_CONFIG
+    if not file.exists():
+        return True
+    try:
+        return bool(json.loads(file.read_text()).get('do_lower_case', True))
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise RealmError(f'{file} is not JSON ({error}).') from error
 
 
 def read_arrays(path: epath.PathLike, *, allow_pickle: bool) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from realm_tf.weights.hugging_face import (
     BLOCK_EMBEDDINGS,
     CONFIG,
     SAFETENSORS,
+    TOKENIZER_CONFIG,
     VOCABULARY,
     knowledge_augmented_encoder_names,
     reader_names,
@@ -104,7 +105,7 @@ def write(
             'do_lower_case': True,
             'model_max_length': encoder.max_positions,
         }
-        (path / 'tokenizer_config.json').write_text(json.dumps(tokenizer, indent=2) + '\n')
+        (path / TOKENIZER_CONFIG).write_text(json.dumps(tokenizer, indent=2) + '\n')
     if 'openqa' in directories and corpus is not None:
         records = np.array([text.encode() for text in corpus.texts(np.arange(len(corpus)))], dtype=object)
         with (output / 'openqa' / BLOCK_RECORDS).open('wb') as file:

@@ -35,6 +35,12 @@ def digest_of_files(paths: Sequence[epath.Path]) -> str:
     return hashlib.sha256(''.join(checksums).encode()).hexdigest()
 
 
+def _read_hugging_face(path: epath.PathLike, allow_pickle: bool) -> Pretrained:
+    if not hugging_face.lower_cases(path):
+        raise RealmError(f'{path} is a cased BERT. Texts are lower-cased here: take an uncased one.')
+    return hugging_face.read(path, allow_pickle=allow_pickle)
+
+
 _FORMATS = (
     Format(
         'an encoder or a model that realm made',
@@ -46,7 +52,7 @@ _FORMATS = (
         'a Hugging Face directory of a BERT or a REALM: config.json, model.safetensors or pytorch_model.bin, vocab.txt',
         hugging_face.recognises,
         lambda path: digest_of_files(hugging_face.files(path)),
-        lambda path, allow_pickle: hugging_face.read(path, allow_pickle=allow_pickle),
+        _read_hugging_face,
     ),
     Format(
         'a BERT of TensorFlow Hub, by its handle or as a directory: saved_model.pb, variables, assets/vocab.txt',

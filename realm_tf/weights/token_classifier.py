@@ -73,7 +73,7 @@ def read_token_classifier(path: epath.PathLike) -> TokenClassifier:
     if len(head) < 2:
         raise RealmError(f'{path} lacks classifier.weight or classifier.bias: it labels no wordpieces.')
     assign_parameters(classifier, {'kernel': head['weight'], 'bias': head['bias']}, source=str(path))
-    return TokenClassifier(encoder, classifier, labels, vocabulary, _read_lower_case(path))
+    return TokenClassifier(encoder, classifier, labels, vocabulary, hugging_face.lower_cases(path))
 
 
 def _read_labels(path: epath.Path) -> tuple[str, ...]:
@@ -81,13 +81,3 @@ def _read_labels(path: epath.Path) -> tuple[str, ...]:
     if not by_id or set(by_id) != {str(id) for id in range(len(by_id))}:
         raise RealmError(f'{path / "config.json"} has no id2label with a label for each id from 0 on.')
     return tuple(by_id[str(id)] for id in range(len(by_id)))
-
-
-def _read_lower_case(path: epath.Path) -> bool:
-    file = path / 'tokenizer_config.json'
-    if not file.exists():
-        return True
-    try:
-        return bool(json.loads(file.read_text()).get('do_lower_case', True))
-    except json.JSONDecodeError as error:
-        raise RealmError(f'{file} is not JSON ({error}).') from error

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from beam_jobs import build_corpus
+from beam_jobs.options import parse
 from realm_tf.artifacts import open_artifact
 from realm_tf.config import load_config
 from realm_tf.corpus.block_store import BlockStore
@@ -173,6 +176,26 @@ def test_a_wrong_vocabulary_is_refused(tmp_path, sources, tiny_corpus):
 def test_what_is_not_recognised_is_said_with_what_is(tmp_path):
     with pytest.raises(RealmError, match=r'(?s)is nothing that weights can be imported from.*Hugging Face directory'):
         import_weights([tmp_path], tmp_path / 'x', config_of())
+
+
+def test_a_cased_bert_is_refused(tmp_path):
+    path = write_directory(tmp_path / 'cased', layouts.BERT, random_arrays(layouts.body(layouts.BERT)))
+    (path / 'tokenizer_config.json').write_text('{"do_lower_case": false}')
+    with pytest.raises(RealmError, match='is a cased BERT'):
+        import_weights([path], tmp_path / 'x', config_of())
+
+
+def test_block_records_become_a_corpus(tmp_path, vocabulary_path, tiny_config):
+    """As docs/weights.md says."""
+    texts = ['Alba is a town in France. It lies on the Tern.', 'Émile Short was born in 1750.', 'A third block.']
+    np.save(tmp_path / 'block_records.npy', np.array([text.encode() for text in texts], dtype=object))
+    guide = (pathlib.Path(__file__).parents[2] / 'docs' / 'weights.md').read_text()
+    program = guide.split('```python\n')[1].split('```')[0]
+    subprocess.run([sys.executable, '-c', program], cwd=tmp_path, check=True)
+    arguments = ['--input', str(tmp_path / 'blocks.tfr'), '--vocabulary', str(vocabulary_path)]
+    arguments += ['--output', str(tmp_path / 'corpus')]
+    build_corpus.run(parse(arguments, build_corpus.__name__, build_corpus.BuildCorpusOptions), tiny_config)
+    assert BlockStore.open(tmp_path / 'corpus').texts(np.arange(3)) == texts
 
 
 def test_a_corpus_has_no_weights(tmp_path, tiny_corpus):
