@@ -93,8 +93,10 @@ def read_source(path: epath.PathLike, *, allow_pickle: bool = False) -> Pretrain
     Raises:
       RealmError: if it is not recognised, or cannot be read.
     """
-    path = tf_hub.located(path)
-    return format_of(path).read(path, allow_pickle)
+    directory = tf_hub.located(path)
+    pretrained = format_of(directory).read(directory, allow_pickle)
+    # That of a handle lies in a cache, under a name that says nothing.
+    return dataclasses.replace(pretrained, source=str(path)) if tf_hub.is_handle(path) else pretrained
 
 
 def source_digest(path: epath.PathLike) -> str:

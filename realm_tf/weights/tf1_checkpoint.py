@@ -60,7 +60,6 @@ _CONFIG_NAMES = {
 # Of the LayerNorms that are not BERT's; no file says them.
 _EPSILONS = {'retriever.projection_layer_norm_epsilon': 1e-12, 'finetune.reader_layer_norm_epsilon': 1e-3}
 
-
 _LAYER, _THEIR_LAYER = 'encoder/layer_{layer}', 'bert/encoder/layer_{layer}'
 _ENCODER = [
     Name('encoder/word_embeddings', 'bert/embeddings/word_embeddings', 'VH'),

@@ -190,6 +190,19 @@ def tower_of(parameters):
     return tower
 
 
+def assert_computes_the_same(found, model):
+    """What was read computes what the SavedModel does."""
+    arguments = inputs()
+    expected = called(model, arguments)
+    tower = tower_of(found.parts['bert'])
+    ids, segments = arguments['input_word_ids'], arguments['input_type_ids']
+    present = arguments['input_mask'] == 1
+    np.testing.assert_allclose(
+        np.asarray(tower.encoder(ids, segments))[present], expected['sequence_output'].numpy()[present], atol=1e-5
+    )
+    np.testing.assert_allclose(tower.pool(ids, segments), expected['pooled_output'], atol=1e-5)
+
+
 @pytest.mark.parametrize('release', RELEASES)
 def test_every_release_of_the_model_garden_is_read(tmp_path, release):
     head = values(head_shapes()) if release in ('2.4', '2.20') else None
@@ -198,15 +211,7 @@ def test_every_release_of_the_model_garden_is_read(tmp_path, release):
     found = tf_hub.read(path)
     assert found.encoder == dataclasses.replace(TINY, dropout=found.encoder.dropout)
     assert found.vocabulary.pieces == PIECES
-    arguments = inputs()
-    expected = called(hub.load(str(path)), arguments)
-    tower = tower_of(found.parts['bert'])
-    ids, segments = arguments['input_word_ids'], arguments['input_type_ids']
-    present = arguments['input_mask'] == 1
-    np.testing.assert_allclose(
-        np.asarray(tower.encoder(ids, segments))[present], expected['sequence_output'].numpy()[present], atol=1e-5
-    )
-    np.testing.assert_allclose(tower.pool(ids, segments), expected['pooled_output'], atol=1e-5)
+    assert_computes_the_same(found, hub.load(str(path)))
     heads = {name: array for name, array in found.parts['bert'].items() if name.startswith('head/')}
     expected_heads = (
         {}
@@ -222,6 +227,41 @@ def test_every_release_of_the_model_garden_is_read(tmp_path, release):
     assert heads.keys() == expected_heads.keys()
     for name, array in expected_heads.items():
         np.testing.assert_array_equal(heads[name], array)
+
+
+@pytest.mark.parametrize('with_head', [True, False])
+@pytest.mark.parametrize('type_of_encoder', ['bert', 'bert_v2'])
+def test_what_the_model_garden_itself_writes_is_read(tmp_path, type_of_encoder, with_head):
+    pytest.importorskip('official.nlp.tools.export_tfhub_lib', reason='needs tf-models-official')
+    from official.nlp.configs import encoders
+    from official.nlp.tools import export_tfhub_lib
+
+    sizes = encoders.BertEncoderConfig(
+        vocab_size=TINY.vocabulary_size,
+        hidden_size=TINY.hidden_size,
+        num_layers=TINY.num_layers,
+        num_attention_heads=TINY.num_heads,
+        intermediate_size=TINY.intermediate_size,
+        max_position_embeddings=TINY.max_positions,
+    )
+    config = encoders.EncoderConfig(type=type_of_encoder, **{type_of_encoder: sizes})
+    _, network = export_tfhub_lib._create_model(encoder_config=config, with_mlm=with_head)
+    random = np.random.default_rng(2)
+    for variable in network.variables:
+        variable.assign(random.normal(scale=0.3, size=variable.shape) + ('gamma' in variable.name))
+    objects = network.checkpoint_items if with_head else {'model': network, 'encoder': network}
+    (tmp_path / 'vocab.txt').write_text('\n'.join(PIECES) + '\n')
+    export_tfhub_lib.export_model(
+        str(tmp_path / 'bert'),
+        encoder_config=config,
+        model_checkpoint_path=tf.train.Checkpoint(**objects).save(str(tmp_path / 'checkpoint')),
+        with_mlm=with_head,
+        vocab_file=str(tmp_path / 'vocab.txt'),
+        do_lower_case=True,
+    )
+    found = tf_hub.read(tmp_path / 'bert')
+    assert ('head/bias' in found.parts['bert']) == with_head
+    assert_computes_the_same(found, hub.load(str(tmp_path / 'bert')))
 
 
 KEY = 'transformer/layer_1/self_attention/key/kernel'
@@ -307,6 +347,7 @@ def test_a_handle_is_downloaded_once(tmp_path, served):
     handle = f'{address}/bert.tar.gz'
     assert tf_hub.is_handle(handle)
     found = read_source(handle)
+    assert found.source == handle
     for name, array in tf_hub.read(path).parts['bert'].items():
         np.testing.assert_array_equal(found.parts['bert'][name], array)
     (directory / 'bert.tar.gz').unlink()
