@@ -30,6 +30,7 @@ class _Path(click.Path):
 
 
 INPUT = _Path(exists=True)
+SOURCE = _Path()
 OUTPUT = _Path(file_okay=False)
 
 
@@ -125,28 +126,58 @@ def factbook(output, overwrite, config):
 
 
 @realm.command('import')
-@click.option('--from', 'source', required=True, type=INPUT, help='A Hugging Face BERT directory.')
-@click.option('--to', 'output', required=True, type=OUTPUT, help='Directory of the encoder.')
 @click.option(
-    '--corpus', type=INPUT, help='A corpus to analyse, where the projection starts from principal components.'
+    '--from',
+    'sources',
+    required=True,
+    multiple=True,
+    type=SOURCE,
+    help='Weights: a Hugging Face directory, a BERT of TensorFlow Hub, by directory or handle, a TensorFlow 1 '
+    'checkpoint, or what realm made. Again for more, which are put together.',
 )
+@click.option(
+    '--to', 'output', required=True, type=OUTPUT, help='Directory of the encoder or, with a reader, the model.'
+)
+@click.option('--vocabulary', type=INPUT, help='A vocab.txt, where no source has one.')
+@click.option('--corpus', type=INPUT, help='The corpus: of the embeddings, and for principal components.')
+@click.option(
+    '--embeddings',
+    type=OUTPUT,
+    help='Directory for the embeddings of blocks that a source has; if none has, of those that the model is to use.',
+)
+@click.option('--allow-pickle', is_flag=True, help='Open pickles, such as pytorch_model.bin, which can run code.')
 @click.option('--random', is_flag=True, help='Read vocab.txt alone, and start from random weights.')
 @_overwrite
-@configured('encoder', 'retriever')
-def import_(source, output, corpus, random, overwrite, config):
-    """Make the encoder that training starts from."""
-    from realm_tf.artifacts import open_artifact
-    from realm_tf.config import recipe
+@configured('encoder', 'retriever', 'finetune')
+def import_(sources, output, vocabulary, corpus, embeddings, allow_pickle, random, overwrite, config):
+    """Make an encoder or a model of weights from elsewhere."""
+    from realm_tf.weights.import_weights import import_weights
 
-    inputs = _inputs(corpus=corpus) | _checksums(source, pretrained=not random)
-    if _is_current(output, 'encoder', recipe(config), inputs):
-        return
-    from realm_tf.weights.import_encoder import import_encoder
-
-    import_encoder(
-        source, output, config, pretrained=not random, corpus_path=corpus, inputs=inputs, overwrite=overwrite
+    import_weights(
+        sources,
+        output,
+        config,
+        random=random,
+        vocabulary_path=vocabulary,
+        corpus_path=corpus,
+        embeddings_path=embeddings,
+        allow_pickle=allow_pickle,
+        overwrite=overwrite,
     )
-    _done(open_artifact(output).path)
+
+
+@realm.command()
+@click.option('--from', 'source', required=True, type=INPUT, help='An encoder or a model.')
+@click.option('--to', 'output', required=True, type=OUTPUT, help='A new or empty directory.')
+@click.option('--format', required=True, type=click.Choice(['hugging-face', 'tf-hub']), help='What others read.')
+@click.option('--corpus', type=INPUT, help="The model's corpus, for a RealmForOpenQA.")
+@click.option('--embeddings', type=INPUT, help="The model's embeddings of the corpus, for a RealmForOpenQA.")
+def convert(source, output, format, corpus, embeddings):
+    """Write the weights of an encoder or a model for other libraries."""
+    from realm_tf.weights.convert import convert
+
+    for path in convert(source, output, format, corpus_path=corpus, embeddings_path=embeddings):
+        _done(path)
 
 
 @realm.command()
@@ -302,12 +333,6 @@ def _inputs(**paths: str | None) -> dict[str, str]:
         for role, path in paths.items()
         if path is not None
     }
-
-
-def _checksums(source: str, *, pretrained: bool) -> dict[str, str]:
-    from realm_tf.weights.hugging_face import file_checksums
-
-    return file_checksums(source, pretrained=pretrained)
 
 
 def _is_current(output: str, kind: str, configuration, inputs) -> bool:

@@ -98,10 +98,10 @@ def tiny_spans(tmp_path_factory, tiny_corpus, tiny_config) -> pathlib.Path:
 @pytest.fixture(scope='session')
 def tiny_encoder(tmp_path_factory, pretrained_directory, tiny_config) -> pathlib.Path:
     """A random encoder."""
-    from realm_tf.weights.import_encoder import import_encoder
+    from realm_tf.weights.import_weights import import_weights
 
     output = tmp_path_factory.mktemp('tiny-encoder') / 'encoder'
-    import_encoder(pretrained_directory, output, tiny_config, inputs={}, pretrained=False)
+    import_weights([pretrained_directory], output, tiny_config, random=True)
     return output
 
 

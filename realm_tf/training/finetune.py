@@ -25,10 +25,9 @@ from realm_tf.training.loop import Batch, make_train_step, run_training
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.sampling import rows_of_step
 from realm_tf.weights.encoder_artifact import Encoder
-from realm_tf.weights.import_encoder import assign_parameters_of_body
 from realm_tf.weights.model_artifact import write_model
 from realm_tf.weights.networks import make_reader
-from realm_tf.weights.parameters import named_parameters
+from realm_tf.weights.parameters import assign_parameters, named_parameters
 
 # The sections of the configuration that a run depends on.
 RECIPE = ('finetune',)
@@ -76,12 +75,10 @@ def train(
     # Model.
     retriever = start.retriever(config)
     reader = make_reader(config)
-    body = {
-        name.removeprefix('encoder/'): np.asarray(variable)
-        for name, variable in named_parameters(start.knowledge_augmented_encoder(config)).items()
-        if name.startswith('encoder/')
-    }
-    assign_parameters_of_body(reader.encoder, body, source=str(encoder_path))
+    body = named_parameters(start.knowledge_augmented_encoder(config).encoder)
+    assign_parameters(
+        reader.encoder, {name: np.asarray(value) for name, value in body.items()}, source=str(encoder_path)
+    )
     parameters = {
         **{f'retriever/{name}': variable for name, variable in named_parameters(retriever).items()},
         **{f'reader/{name}': variable for name, variable in named_parameters(reader).items()},

@@ -19,7 +19,7 @@ from realm_tf.training.checkpoints import steps_below
 from realm_tf.training.generations import generation_of_step
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
-from realm_tf.weights.parameters import read_tensors
+from realm_tf.weights.tensor_files import read_tensors
 
 
 def with_settings(config, section, **settings):
@@ -118,10 +118,10 @@ def test_finetuning_learns_to_answer(
 def test_embeddings_of_another_encoder_are_refused(
     tmp_path, tiny_corpus, pretrained_directory, tiny_embeddings, tiny_index, tiny_questions, tiny_config
 ):
-    from realm_tf.weights.import_encoder import import_encoder
+    from realm_tf.weights.import_weights import import_weights
 
     other = dataclasses.replace(tiny_config, seed=1)
-    import_encoder(pretrained_directory, tmp_path / 'encoder', other, inputs={}, pretrained=False)
+    import_weights([pretrained_directory], tmp_path / 'encoder', other, random=True)
     with pytest.raises(RealmError, match='was not made from the encoder'):
         finetune.train(
             tiny_corpus, tmp_path / 'encoder', tiny_embeddings, tiny_index, tiny_questions, tmp_path, other, inputs={}
