@@ -62,6 +62,7 @@ setuptools.setup(
             *DEMO,
             *GCP,
             'hypothesis>=6.100',
+            'jax>=0.4.35',  # another backend of Keras, for one test
             'pytest>=8',
             'ruff>=0.17,<0.18',
             'scipy>=1.11',

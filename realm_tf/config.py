@@ -209,6 +209,9 @@ class Config:
     """Everything that can be set."""
 
     precision: Precision = _setting('mixed_bfloat16', 'Arithmetic of the networks in training; weights stay float32.')
+    rematerialize: bool = _setting(
+        False, 'Compute the inside of each Transformer layer again in the backward pass: less memory, more time.'
+    )
     seed: int = _setting(0, 'Seed of every random choice.')
     encoder: EncoderConfig = EncoderConfig()
     retriever: RetrieverConfig = RetrieverConfig()
@@ -392,11 +395,12 @@ def config_to_dict(config: Any) -> dict[str, Any]:
 
 
 def recipe(config: Config, *sections: str) -> dict[str, Any]:
-    """The part of the configuration that a stage depends on: precision, seed, the networks, and its own sections.
+    """The part of the configuration that a stage depends on.
 
-    It is what an artefact saves, so that a change elsewhere does not make the artefact again.
+    That is precision and rematerialisation, the seed, the networks, and the stage's own sections. It is what an
+    artefact saves, so that a change elsewhere does not make the artefact again.
     """
-    names = ('precision', 'seed', 'encoder', 'retriever', *sections)
+    names = ('precision', 'rematerialize', 'seed', 'encoder', 'retriever', *sections)
     values = config_to_dict(config)
     return {name: values[name] for name in names}
 

@@ -9,6 +9,7 @@ from realm_tf.models.transformer_layer import TransformerLayer
 PADDING_BIAS = -10000.0
 
 
+@keras.saving.register_keras_serializable(package='realm_tf')
 class BertEncoder(keras.layers.Layer):
     """BERT without its heads (Devlin et al. 2019; sizes of BERT-base by default).
 
@@ -26,6 +27,7 @@ class BertEncoder(keras.layers.Layer):
       layer_norm_epsilon: epsilon of the LayerNorms.
       dropout: dropout rate.
       initializer_range: standard deviation of fresh weights (truncated normal).
+      rematerialize: compute the inside of each layer again in the backward pass, in place of keeping it.
 
     Call arguments:
       token_ids: int32 `[batch, length]`, padded with 0.
@@ -54,6 +56,7 @@ class BertEncoder(keras.layers.Layer):
         layer_norm_epsilon: float = 1e-12,
         dropout: float = 0.1,
         initializer_range: float = 0.02,
+        rematerialize: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,6 +71,7 @@ class BertEncoder(keras.layers.Layer):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.dropout = dropout
         self.initializer_range = initializer_range
+        self.rematerialize = rematerialize
         self.embedding_layer_norm = keras.layers.LayerNormalization(
             epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name='embedding_layer_norm'
         )
@@ -81,6 +85,7 @@ class BertEncoder(keras.layers.Layer):
                 layer_norm_epsilon=layer_norm_epsilon,
                 dropout=dropout,
                 initializer_range=initializer_range,
+                rematerialize=rematerialize,
                 dtype=self.dtype_policy,
                 name=f'layer_{index}',
             )
@@ -130,4 +135,5 @@ class BertEncoder(keras.layers.Layer):
             'layer_norm_epsilon': self.layer_norm_epsilon,
             'dropout': self.dropout,
             'initializer_range': self.initializer_range,
+            'rematerialize': self.rematerialize,
         }

@@ -165,7 +165,7 @@ def pretraining_loss(
 
     Returns:
       A tuple of the loss and metrics: retrieval utility, probability of the null document, and the share of masked
-      wordpieces that are predicted right by the candidate with the highest probability.
+      wordpieces that are predicted right with documents marginalised.
     """
     num_candidates = config.pretrain.num_candidates
     batch_size = batch['query_ids'].shape[0]
@@ -286,8 +286,10 @@ def _pack_candidates(
     num_candidates = len(candidates) // batch
     present = np.maximum(candidates, 0)
     is_block = candidates != NULL_DOCUMENT
-    titles = corpus.title_ids(present).truncated(np.where(is_block, corpus.block_length, 0))
-    bodies = corpus.body_ids(present).truncated(np.where(is_block, corpus.block_length, 0))
+    # Room for [CLS] and [SEP]: the released code cuts the body to it, beside a short sentence too.
+    limits = np.where(is_block, corpus.block_length - 2, 0)
+    titles = corpus.title_ids(present).truncated(limits)
+    bodies = corpus.body_ids(present).truncated(limits)
     documents = pack_documents(titles, bodies, corpus.block_length, corpus.vocabulary)
     joint = pack_reader_inputs(
         masked.token_ids.take(np.repeat(np.arange(batch), num_candidates)),
