@@ -11,10 +11,12 @@ import gzip
 import itertools
 import json
 import os
+import pathlib
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import click
 
@@ -69,7 +71,7 @@ def measured(name: str, articles: str, vocabulary: str, every: int) -> None:
     print(f'| {" | ".join(map(str, row))} |', flush=True)
 
 
-def functions(name: str, vocabulary: str):
+def functions(name: str, vocabulary: str) -> tuple[Callable, Callable]:
     """Two functions of a batch of texts: one that makes ids, one that makes ids and offsets."""
     if name == 'tokenizers':
         from tokenizers import BertWordPieceTokenizer
@@ -77,8 +79,6 @@ def functions(name: str, vocabulary: str):
         peer = BertWordPieceTokenizer(vocabulary, lowercase=True)._tokenizer
         return peer.encode_batch_fast, peer.encode_batch
     if name == 'tensorflow-text':
-        import pathlib
-
         import tensorflow_text
 
         pieces = pathlib.Path(vocabulary).read_text().splitlines()

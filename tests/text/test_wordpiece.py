@@ -164,7 +164,14 @@ def test_a_word_is_cut_up_to_a_hundred_characters(case, word):
         f'The {word * count}, or {word * (count + 1)}{word}. {word}' for count in (1, 24, 32, 33, 49, 50, 98, 99, 100)
     ]
     case.compare(texts)
+    # Alone among texts, first and last, and beside others of its kind.
     case.compare([f'{word * 33} a', '', f'{word * 34} {word * 100}', 'b', word * 101])
+
+
+def test_a_long_word_of_few_characters_has_pieces(tokenizer, vocabulary):
+    # 300 bytes.
+    ids = tokenizer.tokenize_to_ragged(['क' * 100, 'क' * 101]).rows()
+    assert [[vocabulary.pieces[id] for id in row] for row in ids] == [['क', *['##क'] * 99], ['[UNK]']]
 
 
 def test_equals_the_tokenizer_of_hugging_face_with_pieces_of_characters_that_it_cuts_at_otherwise():
