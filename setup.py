@@ -29,7 +29,7 @@ setuptools.setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=setuptools.find_packages(include=['realm_tf', 'realm_tf.*', 'beam_jobs', 'export']),
-    package_data={'realm_tf': ['*/*.html']},
+    package_data={'realm_tf': ['*/*.html', '*/*.tsv']},
     python_requires='>=3.10,<3.13',
     install_requires=[
         *TENSORFLOW,
@@ -39,6 +39,7 @@ setuptools.setup(
         'backports.zstd>=1,<2',
         'click>=8.1',
         'etils[epath]>=1.8',
+        'flatbuffers>=24.3.25',
         'google-crc32c>=1.5,<2',
         'jinja2>=3.1',
         'mwparserfromhell>=0.7.2,<0.8',
@@ -66,7 +67,7 @@ setuptools.setup(
             'pytest>=8',
             'ruff>=0.17,<0.18',
             'scipy>=1.11',
-            'tokenizers>=0.20,<1',
+            'tokenizers>=0.23,<0.24',  # realm_tf/text/bert_characters.tsv is what this one does
         ],
     },
     entry_points={'console_scripts': ['realm = realm_tf.cli:main']},
