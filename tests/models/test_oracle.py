@@ -30,7 +30,7 @@ from realm_tf.text.ragged import Ragged
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.training.finetune import LabelledQuestions, finetuning_batch, finetuning_loss
-from realm_tf.training.pretrain import pretraining_loss
+from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.weights import hugging_face
 from realm_tf.weights.model_artifact import Model, write_model
 from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever

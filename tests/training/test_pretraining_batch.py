@@ -9,7 +9,7 @@ from realm_tf.config import load_config
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.text.ragged import Ragged
 from realm_tf.training.masking import MaskedQueries
-from realm_tf.training.pretrain import _pack_candidates
+from realm_tf.training.pretraining_batch import _pack_candidates
 
 QUERY_LENGTH = 12
 BLOCK_LENGTH = 20

@@ -1,0 +1,56 @@
+"""The objective of REALM pre-training, as a function of a batch on the devices."""
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+from keras import ops
+
+from realm_tf.config import Config
+from realm_tf.models import losses
+from realm_tf.models.dual_encoder import DualEncoder
+from realm_tf.models.knowledge_augmented_encoder import KnowledgeAugmentedEncoder
+
+
+def pretraining_loss(
+    retriever: DualEncoder, reader: KnowledgeAugmentedEncoder, batch: Mapping[str, tf.Tensor], config: Config
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """The masked-language-model loss with documents marginalised (REALM, section 3.3).
+
+    Queries and candidates are embedded with the current weights and receive gradients; the index only chose the set.
+
+    Args:
+      retriever: the dual encoder.
+      reader: the knowledge-augmented encoder.
+      batch: what `pretraining_batch` made.
+      config: the configuration.
+
+    Returns:
+      A tuple of the loss and metrics: retrieval utility, probability of the null document, and the share of masked
+      wordpieces that are predicted right with documents marginalised.
+    """
+    num_candidates = config.pretrain.num_candidates
+    batch_size = batch['query_ids'].shape[0]
+    weights = batch['mask_weights']
+    # [batch, projection_size], [batch, num_candidates, projection_size]
+    queries = retriever.embed_queries(batch['query_ids'], training=True)
+    candidates = retriever.embed_documents(batch['document_ids'], batch['document_segments'], training=True)
+    candidates = ops.reshape(candidates, (batch_size, num_candidates, -1))
+    # [batch, num_candidates]
+    log_candidates = losses.candidate_log_probabilities(queries, candidates)
+    # [batch, num_candidates, num_masks, vocabulary]
+    positions = ops.repeat(batch['mask_positions'], num_candidates, axis=0)
+    logits = reader(batch['joint_ids'], batch['joint_segments'], positions, training=True)
+    logits = ops.reshape(logits, (batch_size, num_candidates, *logits.shape[1:]))
+    # [batch, num_candidates, num_masks]
+    log_gold = losses.gold_log_probabilities(logits, batch['gold_ids'])
+    likelihoods = losses.marginal_log_likelihood(log_candidates, log_gold, weights, config.pretrain.marginal)
+    utilities = losses.retrieval_utilities(log_gold, weights)
+    # [batch, num_masks, vocabulary]
+    marginal_logits = ops.logsumexp(log_candidates[:, :, None, None] + ops.log_softmax(logits, axis=3), axis=1)
+    correct = ops.cast(ops.equal(ops.argmax(marginal_logits, axis=2), batch['gold_ids']), 'float32')
+    masks = ops.sum(weights)
+    return -ops.sum(likelihoods) / masks, {
+        'retrieval_utility': ops.mean(utilities[:, 1:]),
+        'null_probability': ops.mean(ops.exp(log_candidates[:, 0])),
+        'accuracy': ops.sum(weights * correct) / masks,
+    }
