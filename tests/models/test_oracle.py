@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from safetensors.numpy import load_file
 from beam_jobs import build_corpus
 from beam_jobs.options import parse
 from realm_tf.artifacts import make_artifact
-from realm_tf.config import EncoderConfig, load_config, recipe
+from realm_tf.config import load_config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question
 from realm_tf.evaluation.predictor import Predictor
@@ -30,6 +31,7 @@ from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.training.finetune import LabelledQuestions, finetuning_batch, finetuning_loss
 from realm_tf.training.pretrain import pretraining_loss
+from realm_tf.weights import hugging_face
 from realm_tf.weights.model_artifact import Model, write_model
 from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
 from realm_tf.weights.parameters import assign_parameters, named_parameters
@@ -56,91 +58,7 @@ def assert_gradients(found, expected):
         np.testing.assert_allclose(found[name], gradient, rtol=1e-3, atol=1e-5 * largest, err_msg=name)
 
 
-class Pretrained(NamedTuple):
-    """What an importer of weights returns of a Hugging Face directory: sizes, and arrays by part and by our names."""
-
-    encoder: EncoderConfig
-    parts: dict
-
-
-# Dense layers, LayerNorms and single arrays by their names and ours; kernels lie transposed there.
-BODY = {
-    'embeddings.word_embeddings.weight': 'word_embeddings',
-    'embeddings.position_embeddings.weight': 'position_embeddings',
-    'embeddings.token_type_embeddings.weight': 'segment_embeddings',
-    'embeddings.LayerNorm': 'embedding_layer_norm',
-}
-LAYER = {
-    'attention.output.dense': 'attention_output',
-    'attention.output.LayerNorm': 'attention_layer_norm',
-    'intermediate.dense': 'intermediate',
-    'output.dense': 'output',
-    'output.LayerNorm': 'output_layer_norm',
-}
-TOWER = {'pooler.dense': 'pooler', 'cls.dense': 'projection', 'cls.LayerNorm': 'projection_layer_norm'}
-HEAD = {
-    'cls.predictions.transform.dense': 'head/transform',
-    'cls.predictions.transform.LayerNorm': 'head/layer_norm',
-    'cls.predictions.bias': 'head/bias',
-}
-SPANS = {
-    'qa_outputs.dense_intermediate': 'ends',
-    'qa_outputs.layer_normalization': 'layer_norm',
-    'qa_outputs.dense_output': 'score',
-}
-CLASSES = {
-    'RealmEmbedder': {'query_tower': ('', TOWER)},
-    'RealmScorer': {'query_tower': ('query_embedder.', TOWER), 'document_tower': ('embedder.', TOWER)},
-    'RealmKnowledgeAugEncoder': {'knowledge_augmented_encoder': ('', HEAD)},
-    'RealmForOpenQA': {'query_tower': ('embedder.', TOWER), 'reader': ('reader.', SPANS)},
-    'BertModel': {'bert': ('', {})},
-    'BertForMaskedLM': {'bert': ('', HEAD)},
-}
-
-
-def read(directory) -> Pretrained:
-    """Stands in for an importer of the REALM classes."""
-    config = json.loads((directory / 'config.json').read_text())
-    tensors = load_file(directory / 'model.safetensors')
-
-    def below(prefix):
-        of_class = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-        return {name.removeprefix('realm.').removeprefix('bert.'): value for name, value in of_class.items()}
-
-    def renamed(arrays, theirs, ours):
-        if theirs in arrays:
-            return {ours: arrays[theirs]}
-        weight, bias = arrays[f'{theirs}.weight'], arrays[f'{theirs}.bias']
-        kinds = ('kernel', 'bias') if weight.ndim == 2 else ('gamma', 'beta')
-        return {f'{ours}/{kinds[0]}': weight.T, f'{ours}/{kinds[1]}': bias}
-
-    def part(prefix, heads):
-        arrays, found = below(prefix), {}
-        for theirs, ours in BODY.items():
-            found |= renamed(arrays, theirs, f'encoder/{ours}')
-        for layer in range(config['num_hidden_layers']):
-            prefix, ours = f'encoder.layer.{layer}.', f'encoder/layer_{layer}'
-            for kind, ending in (('kernel', 'weight'), ('bias', 'bias')):
-                of_heads = [arrays[f'{prefix}attention.self.{name}.{ending}'].T for name in ('query', 'key', 'value')]
-                found[f'{ours}/query_key_value/{kind}'] = np.concatenate(of_heads, axis=-1)
-            for theirs, ours_below in LAYER.items():
-                found |= renamed(arrays, prefix + theirs, f'{ours}/{ours_below}')
-        for theirs, ours in heads.items():
-            found |= renamed(arrays, theirs, ours)
-        return found
-
-    encoder = EncoderConfig(
-        num_layers=config['num_hidden_layers'],
-        hidden_size=config['hidden_size'],
-        num_heads=config['num_attention_heads'],
-        intermediate_size=config['intermediate_size'],
-        vocabulary_size=config['vocab_size'],
-        max_positions=config['max_position_embeddings'],
-        activation={'gelu': 'gelu', 'gelu_new': 'gelu_tanh'}[config['hidden_act']],
-        layer_norm_epsilon=config['layer_norm_eps'],
-    )
-    parts = CLASSES[config['architectures'][0]]
-    return Pretrained(encoder, {name: part(*rules) for name, rules in parts.items()})
+read = functools.partial(hugging_face.read, allow_pickle=False)
 
 
 def retriever_parameters(parts, shared):
@@ -451,12 +369,7 @@ def test_bert_with_exact_gelu():
     assert pretrained.encoder.activation == 'gelu'
     encoder = BertEncoder(**dataclasses.asdict(pretrained.encoder), name='encoder')
     encoder.build()
-    body = {
-        name.removeprefix('encoder/'): value
-        for name, value in pretrained.parts['bert'].items()
-        if name.startswith('encoder/')
-    }
-    assign_parameters(encoder, body, 'bert')
+    assign_parameters(encoder, pretrained.body('bert'), 'bert')
     assert_values(encoder(expected['token_ids'], expected['segment_ids']), expected['hidden'])
 
 
@@ -473,9 +386,7 @@ def test_sentence_embeddings_of_minilm(pretrained_directory, vocabulary):
     """all-MiniLM-L6-v2 as sentence-transformers runs it, to 1e-5."""
     pretrained = read(pretrained_directory)
     retriever = make_retriever(dataclasses.replace(load_config('small'), encoder=pretrained.encoder))
-    body = {f'tower/{name}': value for name, value in pretrained.parts['bert'].items() if name.startswith('encoder/')}
-    fresh = {name: np.asarray(variable) for name, variable in named_parameters(retriever).items()}
-    assign_parameters(retriever, fresh | body, str(pretrained_directory))
+    assign_parameters(retriever.query_tower.encoder, pretrained.body('bert'), str(pretrained_directory))
     sentences = WordPieceTokenizer(vocabulary).tokenize_to_ragged(TEXTS['sentences'])
     token_ids = pack_queries(sentences, int(sentences.lengths.max()) + 2, vocabulary)
     pooled = np.asarray(retriever.query_tower.pool(token_ids, np.zeros_like(token_ids)))
