@@ -30,6 +30,7 @@ class _Path(click.Path):
 
 
 INPUT = _Path(exists=True)
+SOURCE = _Path()
 OUTPUT = _Path(file_okay=False)
 
 
@@ -130,8 +131,9 @@ def factbook(output, overwrite, config):
     'sources',
     required=True,
     multiple=True,
-    type=INPUT,
-    help='Weights: a Hugging Face directory, or what realm made. Again for more, which are put together.',
+    type=SOURCE,
+    help='Weights: a Hugging Face directory, a BERT of TensorFlow Hub, by directory or handle, a TensorFlow 1 '
+    'checkpoint, or what realm made. Again for more, which are put together.',
 )
 @click.option(
     '--to', 'output', required=True, type=OUTPUT, help='Directory of the encoder or, with a reader, the model.'
@@ -167,7 +169,7 @@ def import_(sources, output, vocabulary, corpus, embeddings, allow_pickle, rando
 @realm.command()
 @click.option('--from', 'source', required=True, type=INPUT, help='An encoder or a model.')
 @click.option('--to', 'output', required=True, type=OUTPUT, help='A new or empty directory.')
-@click.option('--format', required=True, type=click.Choice(['hugging-face']), help='What others read.')
+@click.option('--format', required=True, type=click.Choice(['hugging-face', 'tf-hub']), help='What others read.')
 @click.option('--corpus', type=INPUT, help="The model's corpus, for a RealmForOpenQA.")
 @click.option('--embeddings', type=INPUT, help="The model's embeddings of the corpus, for a RealmForOpenQA.")
 def convert(source, output, format, corpus, embeddings):

@@ -106,6 +106,10 @@ class BertEncoder(keras.layers.Layer):
             layer.build()
 
     def call(self, token_ids, segment_ids, training=False):
+        return self.layer_outputs(token_ids, segment_ids, training=training)[-1]
+
+    def layer_outputs(self, token_ids, segment_ids, training=False):
+        """The hidden states after each layer; the last are what a call returns."""
         length = ops.shape(token_ids)[1]
         # [batch, length, hidden_size]
         embedded = (
@@ -118,9 +122,11 @@ class BertEncoder(keras.layers.Layer):
         # [batch * length, hidden_size]
         hidden = self.embedding_layer_norm(ops.reshape(embedded, (-1, self.hidden_size)))
         hidden = self.embedding_dropout(hidden, training=training)
+        outputs = []
         for layer in self.layers:
             hidden = layer(hidden, attention_bias, training=training)
-        return ops.reshape(hidden, (-1, length, self.hidden_size))
+            outputs.append(ops.reshape(hidden, (-1, length, self.hidden_size)))
+        return outputs
 
     def get_config(self):
         return super().get_config() | {

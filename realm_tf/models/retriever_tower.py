@@ -68,8 +68,10 @@ class RetrieverTower(keras.layers.Layer):
 
     def pool(self, token_ids, segment_ids, training=False):
         """The pooled text before the projection, float32 `[batch, hidden_size]`."""
-        # [batch, length, hidden_size]
-        hidden = self.encoder(token_ids, segment_ids, training=training)
+        return self.pool_hidden(self.encoder(token_ids, segment_ids, training=training), token_ids)
+
+    def pool_hidden(self, hidden, token_ids):
+        """The pooled text from the encoder's hidden states, `[batch, length, hidden_size]`."""
         if self.pooling == 'cls':
             return ops.cast(ops.tanh(self.pooler(hidden[:, 0])), 'float32')
         # [batch, length, 1]

@@ -8,12 +8,13 @@ from realm_tf.artifacts import open_artifact
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.errors import RealmError
 from realm_tf.search.embeddings import Embeddings
-from realm_tf.weights import artifact_source, hugging_face_directories
+from realm_tf.weights import artifact_source, hugging_face_directories, tf_hub_saved_models
 
 # What writes each format: from the weights, their configuration, and a model's embeddings and corpus where given, to a
 # directory; it returns what it wrote.
 _WRITERS: dict[str, Callable[..., list[epath.Path]]] = {
     'hugging-face': hugging_face_directories.write,
+    'tf-hub': tf_hub_saved_models.write,
 }
 
 
@@ -30,7 +31,7 @@ def convert(
     Args:
       source: the artefact.
       output: a new or empty directory.
-      format: `hugging-face`.
+      format: `hugging-face` or `tf-hub`.
       corpus_path: a model's corpus.
       embeddings_path: a model's embeddings of it.
 

@@ -8,7 +8,7 @@ from etils import epath
 
 from realm_tf.artifacts import file_checksum
 from realm_tf.errors import RealmError
-from realm_tf.weights import artifact_source, hugging_face
+from realm_tf.weights import artifact_source, hugging_face, tf1_checkpoint, tf_hub
 from realm_tf.weights.pretrained import Pretrained
 
 
@@ -54,6 +54,19 @@ _FORMATS = (
         lambda path: digest_of_files(hugging_face.files(path)),
         _read_hugging_face,
     ),
+    Format(
+        'a BERT of TensorFlow Hub, by its handle or as a directory: saved_model.pb, variables, assets/vocab.txt',
+        tf_hub.recognises,
+        lambda path: digest_of_files(tf_hub.files(path)),
+        lambda path, allow_pickle: tf_hub.read(path),
+    ),
+    Format(
+        "a TensorFlow 1 checkpoint: the authors' directory with embedder and bert, either of these, their fine-tuned "
+        'model.ckpt, or a bert_model.ckpt',
+        tf1_checkpoint.recognises,
+        lambda path: digest_of_files(tf1_checkpoint.files(path)),
+        lambda path, allow_pickle: tf1_checkpoint.read(path),
+    ),
 )
 
 
@@ -80,9 +93,13 @@ def read_source(path: epath.PathLike, *, allow_pickle: bool = False) -> Pretrain
     Raises:
       RealmError: if it is not recognised, or cannot be read.
     """
-    return format_of(path).read(path, allow_pickle)
+    directory = tf_hub.located(path)
+    pretrained = format_of(directory).read(directory, allow_pickle)
+    # That of a handle lies in a cache, under a name that says nothing.
+    return dataclasses.replace(pretrained, source=str(path)) if tf_hub.is_handle(path) else pretrained
 
 
 def source_digest(path: epath.PathLike) -> str:
     """Identifies the content of a source."""
+    path = tf_hub.located(path)
     return format_of(path).digest(path)
