@@ -23,7 +23,7 @@ from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.training.replicas import mean_of
+from realm_tf.training.replicas import mean_of, spread_random_state
 from realm_tf.training.sampling import rows_of_step
 from realm_tf.training.strategies import is_chief, make_strategy
 from realm_tf.training.train_step import Batch, Loss, make_train_step, require_divisible
@@ -99,6 +99,7 @@ def train(
         optimizer = BertAdamW(parameters, settings.optimizer, steps)
         checkpoints = Checkpoints(run / 'checkpoints', {'retriever': retriever, 'reader': reader}, optimizer)
         first_step = checkpoints.restore()
+    spread_random_state([retriever, reader], strategy)
     embed = tf.function(retriever.embed_queries, reduce_retracing=True)
     update = make_train_step(
         lambda batch: finetuning_loss(retriever, reader, batch, config),

@@ -17,7 +17,7 @@ from realm_tf.text.ragged import Ragged
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.training.replicas import first_gathered_row, gathered, mean_of
+from realm_tf.training.replicas import first_gathered_row, gathered, mean_of, spread_random_state
 from realm_tf.training.sampling import generator_of_step, rows_of_step
 from realm_tf.training.strategies import is_chief, make_strategy
 from realm_tf.training.train_step import Batch, Loss, make_train_step, require_divisible
@@ -76,6 +76,7 @@ def train(
         optimizer = BertAdamW(named_parameters(retriever), config.ict.optimizer, config.ict.steps)
         checkpoints = Checkpoints(run / 'checkpoints', {'retriever': retriever}, optimizer)
         first_step = checkpoints.restore()
+    spread_random_state([retriever], strategy)
     step = make_train_step(lambda batch: inverse_cloze_task(retriever, batch), optimizer, strategy)
 
     # Loop.

@@ -19,6 +19,7 @@ from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.pretraining_batch import pretraining_batch
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.refresh import builder_process
+from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.sampling import generator_of_step, rows_of_step
 from realm_tf.training.strategies import is_chief, make_strategy
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
@@ -91,6 +92,7 @@ def train(
         networks = {'retriever': retriever, 'knowledge_augmented_encoder': reader}
         checkpoints = Checkpoints(run / 'checkpoints', networks, optimizer)
         first_step = checkpoints.restore()
+    spread_random_state(networks.values(), strategy)
     update = make_train_step(
         lambda batch: pretraining_loss(retriever, reader, batch, config),
         optimizer,

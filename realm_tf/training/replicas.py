@@ -1,7 +1,9 @@
 """What the replicas of a training step exchange; called in the replica context, of one device too."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import keras
 import tensorflow as tf
 
 
@@ -52,3 +54,20 @@ def first_gathered_row(values: tf.Tensor) -> tf.Tensor:
     """Where this replica's rows begin in what `gathered` returns, int32 scalar."""
     context = tf.distribute.get_replica_context()
     return tf.cast(context.replica_id_in_sync_group, tf.int32) * values.shape[0]
+
+
+def spread_random_state(networks: Iterable[keras.layers.Layer], strategy: tf.distribute.Strategy) -> None:
+    """Gives the dropout of every replica seeds of its own; those of the first stay as they are.
+
+    Call it where the variables are as they were made or restored: the same for all replicas.
+    """
+    states = [variable.value for network in networks for variable in network.non_trainable_variables]
+
+    def spread():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        for state in states:
+            # [2]: a seed, and how many were drawn
+            state.assign_add(tf.cast([replica, 0], state.dtype))
+
+    if strategy.num_replicas_in_sync > 1:
+        tf.function(strategy.run)(spread)
