@@ -2,13 +2,12 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 
 from realm_tf.environment import processor
 
 
-def machine() -> str:
+def machine(packages: Sequence[str] = ('tensorflow', 'apache-beam', 'scann')) -> str:
     """One line for the head of a table."""
-    versions = ', '.join(
-        f'{name} {importlib.metadata.version(name)}' for name in ('tensorflow', 'apache-beam', 'scann')
-    )
+    versions = ', '.join(f'{name} {importlib.metadata.version(name)}' for name in packages)
     return f'{processor()}; Python {platform.python_version()}, {versions}'

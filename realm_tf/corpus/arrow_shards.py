@@ -1,9 +1,8 @@
 """Memory-mapped Arrow shards of texts and of lists of numbers, whose rows are gathered without a copy of the rest."""
 
-import bisect
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -50,48 +49,46 @@ class ArrowShards:
         sizes = [batch.num_rows for batch in self._batches]
         starts = np.cumsum([0, *sizes])
         self.ranges = [range(int(a), int(b)) for a, b in itertools.pairwise(starts)]
-        self._starts = starts[:-1].tolist()
+        self._starts = starts[:-1]
+        self._buffers: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
 
     def __len__(self) -> int:
         return self.ranges[-1].stop if self.ranges else 0
 
     def lists(self, column: str, rows: np.ndarray) -> Ragged:
         """Rows of a column of lists of numbers."""
-        parts = [
-            _gather(*_list_buffers(self._batches[shard].column(column)), local) for shard, local in self._by_shard(rows)
-        ]
-        return self._in_order(rows, parts, np.int32)
+        buffers = self._list_buffers(column)
+        # One slice a row, and one copy of them all: index arrays of every number would take several times as long.
+        slices = [np.zeros(0, np.int32)]
+        for shard, row in self._located(rows):
+            offsets, values = buffers[shard]
+            slices.append(values[offsets[row] : offsets[row + 1]])
+        return Ragged(np.concatenate(slices), np.fromiter(map(len, slices[1:]), np.int64, len(slices) - 1))
 
     def list_lengths(self, column: str) -> np.ndarray:
         """The length of every row of a column of lists, int64 `[rows]`."""
-        parts = [np.diff(_list_buffers(batch.column(column))[0]) for batch in self._batches]
+        parts = [np.diff(offsets) for offsets, _ in self._list_buffers(column)]
         return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
 
     def texts(self, column: str, rows: np.ndarray) -> list[str]:
         """Rows of a column of texts."""
+        return [self._batches[shard].column(column)[row].as_py() for shard, row in self._located(rows)]
+
+    def _located(self, rows: np.ndarray) -> Iterator[tuple[int, int]]:
+        """The shard of each row, and its row there."""
         rows = np.asarray(rows, np.int64)
-        texts: list[str] = [''] * len(rows)
-        for position, row in enumerate(rows.tolist()):
-            shard = bisect.bisect_right(self._starts, row) - 1
-            texts[position] = self._batches[shard].column(column)[row - self._starts[shard]].as_py()
-        return texts
-
-    def _by_shard(self, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
         shards = np.searchsorted(self._starts, rows, side='right') - 1
-        return [(int(shard), rows[shards == shard] - self._starts[shard]) for shard in np.unique(shards)]
+        return zip(shards.tolist(), (rows - self._starts[shards]).tolist(), strict=True)
 
-    def _in_order(self, rows: np.ndarray, parts: list[Ragged], dtype) -> Ragged:
-        if not parts:
-            return Ragged(np.zeros(0, dtype), np.zeros(0, np.int64))
-        together = Ragged(
-            np.concatenate([part.values for part in parts]), np.concatenate([part.lengths for part in parts])
-        )
-        if len(parts) == 1:
-            return together
-        shards = np.searchsorted(self._starts, rows, side='right') - 1
-        position = np.empty(len(rows), np.int64)
-        position[np.argsort(shards, kind='stable')] = np.arange(len(rows))
-        return together.take(position)
+    def _list_buffers(self, column: str) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each shard, where the lists of a column begin, and their numbers one after the other."""
+        if column not in self._buffers:
+            columns = (batch.column(column) for batch in self._batches)
+            self._buffers[column] = [
+                (lists.offsets.to_numpy(zero_copy_only=True), lists.values.to_numpy(zero_copy_only=True))
+                for lists in columns
+            ]
+        return self._buffers[column]
 
 
 def _open(path: epath.Path) -> pa.RecordBatch:
@@ -100,13 +97,3 @@ def _open(path: epath.Path) -> pa.RecordBatch:
     if reader.num_record_batches == 0:
         return pa.RecordBatch.from_pylist([], schema=reader.schema)
     return reader.get_batch(0)
-
-
-def _list_buffers(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-    return column.offsets.to_numpy(zero_copy_only=True), column.values.to_numpy(zero_copy_only=True)
-
-
-def _gather(offsets: np.ndarray, values: np.ndarray, rows: np.ndarray) -> Ragged:
-    starts = offsets[rows].astype(np.int64)
-    lengths = offsets[rows + 1] - starts
-    return Ragged(values, lengths).at(starts)

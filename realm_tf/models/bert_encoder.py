@@ -9,6 +9,7 @@ from realm_tf.models.transformer_layer import TransformerLayer
 PADDING_BIAS = -10000.0
 
 
+@keras.saving.register_keras_serializable(package='realm_tf')
 class BertEncoder(keras.layers.Layer):
     """BERT without its heads (Devlin et al. 2019; sizes of BERT-base by default).
 
@@ -26,6 +27,7 @@ class BertEncoder(keras.layers.Layer):
       layer_norm_epsilon: epsilon of the LayerNorms.
       dropout: dropout rate.
       initializer_range: standard deviation of fresh weights (truncated normal).
+      rematerialize: compute the inside of each layer again in the backward pass, in place of keeping it.
 
     Call arguments:
       token_ids: int32 `[batch, length]`, padded with 0.
@@ -54,6 +56,7 @@ class BertEncoder(keras.layers.Layer):
         layer_norm_epsilon: float = 1e-12,
         dropout: float = 0.1,
         initializer_range: float = 0.02,
+        rematerialize: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -68,6 +71,7 @@ class BertEncoder(keras.layers.Layer):
         self.layer_norm_epsilon = layer_norm_epsilon
         self.dropout = dropout
         self.initializer_range = initializer_range
+        self.rematerialize = rematerialize
         self.embedding_layer_norm = keras.layers.LayerNormalization(
             epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name='embedding_layer_norm'
         )
@@ -81,6 +85,7 @@ class BertEncoder(keras.layers.Layer):
                 layer_norm_epsilon=layer_norm_epsilon,
                 dropout=dropout,
                 initializer_range=initializer_range,
+                rematerialize=rematerialize,
                 dtype=self.dtype_policy,
                 name=f'layer_{index}',
             )
@@ -101,6 +106,10 @@ class BertEncoder(keras.layers.Layer):
             layer.build()
 
     def call(self, token_ids, segment_ids, training=False):
+        return self.layer_outputs(token_ids, segment_ids, training=training)[-1]
+
+    def layer_outputs(self, token_ids, segment_ids, training=False):
+        """The hidden states after each layer; the last are what a call returns."""
         length = ops.shape(token_ids)[1]
         # [batch, length, hidden_size]
         embedded = (
@@ -113,9 +122,11 @@ class BertEncoder(keras.layers.Layer):
         # [batch * length, hidden_size]
         hidden = self.embedding_layer_norm(ops.reshape(embedded, (-1, self.hidden_size)))
         hidden = self.embedding_dropout(hidden, training=training)
+        outputs = []
         for layer in self.layers:
             hidden = layer(hidden, attention_bias, training=training)
-        return ops.reshape(hidden, (-1, length, self.hidden_size))
+            outputs.append(ops.reshape(hidden, (-1, length, self.hidden_size)))
+        return outputs
 
     def get_config(self):
         return super().get_config() | {
@@ -130,4 +141,5 @@ class BertEncoder(keras.layers.Layer):
             'layer_norm_epsilon': self.layer_norm_epsilon,
             'dropout': self.dropout,
             'initializer_range': self.initializer_range,
+            'rematerialize': self.rematerialize,
         }

@@ -6,6 +6,7 @@ from keras import ops
 from realm_tf.models.retriever_tower import RetrieverTower
 
 
+@keras.saving.register_keras_serializable(package='realm_tf')
 class DualEncoder(keras.layers.Layer):
     """The neural retriever of REALM (section 3.1): relevance is the inner product of two embeddings.
 

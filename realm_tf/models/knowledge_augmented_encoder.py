@@ -7,6 +7,7 @@ from realm_tf.models.bert_encoder import BertEncoder
 from realm_tf.models.masked_language_model_head import MaskedLanguageModelHead
 
 
+@keras.saving.register_keras_serializable(package='realm_tf')
 class KnowledgeAugmentedEncoder(keras.layers.Layer):
     """Reads a masked sentence together with a document and predicts the masked wordpieces (REALM, section 3.1).
 

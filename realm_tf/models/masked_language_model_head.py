@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 
+@keras.saving.register_keras_serializable(package='realm_tf')
 class MaskedLanguageModelHead(keras.layers.Layer):
     """Predicts wordpieces from hidden states: dense, GELU, LayerNorm, then the tied word embeddings and a bias.
 

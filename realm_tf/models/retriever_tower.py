@@ -6,6 +6,7 @@ from keras import ops
 from realm_tf.models.bert_encoder import BertEncoder
 
 
+@keras.saving.register_keras_serializable(package='realm_tf')
 class RetrieverTower(keras.layers.Layer):
     """Encoder, pooling, projection, LayerNorm (REALM, section 3.1; the LayerNorm is the released code's).
 
@@ -67,13 +68,16 @@ class RetrieverTower(keras.layers.Layer):
 
     def pool(self, token_ids, segment_ids, training=False):
         """The pooled text before the projection, float32 `[batch, hidden_size]`."""
-        # [batch, length, hidden_size]
-        hidden = self.encoder(token_ids, segment_ids, training=training)
+        return self.pool_hidden(self.encoder(token_ids, segment_ids, training=training), token_ids)
+
+    def pool_hidden(self, hidden, token_ids):
+        """The pooled text from the encoder's hidden states, `[batch, length, hidden_size]`."""
         if self.pooling == 'cls':
             return ops.cast(ops.tanh(self.pooler(hidden[:, 0])), 'float32')
         # [batch, length, 1]
         present = ops.cast(ops.not_equal(token_ids, 0), 'float32')[:, :, None]
-        return ops.sum(ops.cast(hidden, 'float32') * present, axis=1) / ops.sum(present, axis=1)
+        # A row of padding alone, which fills up a batch, becomes zeros.
+        return ops.sum(ops.cast(hidden, 'float32') * present, axis=1) / ops.maximum(ops.sum(present, axis=1), 1.0)
 
     def get_config(self):
         return super().get_config() | {

@@ -6,6 +6,7 @@ from keras import ops
 from realm_tf.models.bert_encoder import BertEncoder
 
 
+@keras.saving.register_keras_serializable(package='realm_tf')
 class SpanReader(keras.layers.Layer):
     """Scores answer spans from the hidden states of their ends (ORQA, section 4; REALM fine-tuning).
 

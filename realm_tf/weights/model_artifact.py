@@ -66,9 +66,21 @@ def write_model(
     reader: SpanReader,
     inputs: Mapping[str, str],
     step: int,
+    overwrite: bool = True,
 ) -> Artifact:
-    """Publishes a QA model artefact; one that is there already is replaced."""
-    with make_artifact(path, KIND, configuration=configuration, inputs=inputs, overwrite=True) as draft:
+    """Publishes a QA model artefact.
+
+    Args:
+      path: its directory.
+      configuration: the settings of the networks and of the work that made them; see `realm_tf.config.recipe`.
+      vocabulary: the wordpieces.
+      retriever: the dual encoder.
+      reader: the span reader.
+      inputs: digests of what it was made from, by role; corpus and embeddings are those it answers with.
+      step: training steps behind it, of the stage that made it.
+      overwrite: whether another artefact there is replaced.
+    """
+    with make_artifact(path, KIND, configuration=configuration, inputs=inputs, overwrite=overwrite) as draft:
         vocabulary.write(draft.path / VOCABULARY)
         save_parameters(retriever, draft.path / RETRIEVER)
         save_parameters(reader, draft.path / READER)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
 
@@ -17,7 +17,7 @@ Network = TypeVar('Network', bound=keras.layers.Layer)
 def make_retriever(config: Config) -> DualEncoder:
     """The dual encoder."""
     tower = {
-        'encoder': dataclasses.asdict(config.encoder),
+        'encoder': _encoder_arguments(config),
         'projection_size': config.retriever.projection_size,
         'pooling': config.retriever.pooling,
         'projection_layer_norm_epsilon': config.retriever.projection_layer_norm_epsilon,
@@ -27,8 +27,7 @@ def make_retriever(config: Config) -> DualEncoder:
 
 def make_knowledge_augmented_encoder(config: Config) -> KnowledgeAugmentedEncoder:
     """The knowledge-augmented encoder of pre-training."""
-    encoder = dataclasses.asdict(config.encoder)
-    return _made(KnowledgeAugmentedEncoder, config, 'knowledge_augmented_encoder', encoder)
+    return _made(KnowledgeAugmentedEncoder, config, 'knowledge_augmented_encoder', _encoder_arguments(config))
 
 
 def make_reader(config: Config) -> SpanReader:
@@ -37,11 +36,15 @@ def make_reader(config: Config) -> SpanReader:
         SpanReader,
         config,
         'reader',
-        dataclasses.asdict(config.encoder),
+        _encoder_arguments(config),
         max_answer_length=config.finetune.max_answer_length,
         span_size=config.finetune.reader_hidden_size,
         layer_norm_epsilon=config.finetune.reader_layer_norm_epsilon,
     )
+
+
+def _encoder_arguments(config: Config) -> dict[str, Any]:
+    return dataclasses.asdict(config.encoder) | {'rematerialize': config.rematerialize}
 
 
 def _made(network: Callable[..., Network], config: Config, name: str, *arguments, **keywords) -> Network:

@@ -1,19 +1,18 @@
-"""Parameters of a network in a safetensors file, by name."""
+"""Parameters of a network by name, in memory and in a file."""
 
 from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
-import safetensors
-import safetensors.numpy
 from etils import epath
 
 from realm_tf.errors import RealmError
+from realm_tf.weights.tensor_files import read_tensors, write_tensors
 
 
 def named_parameters(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
     """The trainable variables of a built layer by their path below it, such as `encoder/layer_0/output/kernel`."""
-    return {variable.path.partition('/')[2]: variable for variable in layer.trainable_variables}
+    return {variable.path.removeprefix(f'{layer.path}/'): variable for variable in layer.trainable_variables}
 
 
 def save_parameters(layer: keras.layers.Layer, path: epath.PathLike) -> None:
@@ -46,28 +45,6 @@ def assign_parameters(layer: keras.layers.Layer, tensors: Mapping[str, np.ndarra
                 f'In {source}, {name} has the shape {tensors[name].shape}; the network has {tuple(variable.shape)}.'
             )
         variable.assign(tensors[name])
-
-
-def write_tensors(tensors: Mapping[str, np.ndarray], path: epath.PathLike) -> None:
-    """Writes arrays by name to a safetensors file."""
-    # Not `ascontiguousarray`, which makes a scalar an array of one.
-    data = safetensors.numpy.save({name: np.require(tensor, requirements='C') for name, tensor in tensors.items()})
-    epath.Path(path).write_bytes(data)
-
-
-def read_tensors(path: epath.PathLike) -> dict[str, np.ndarray]:
-    """Reads a safetensors file.
-
-    Raises:
-      RealmError: if it is missing, truncated, or no safetensors file.
-    """
-    path = epath.Path(path)
-    if not path.exists():
-        raise RealmError(f'There are no weights at {path}.')
-    try:
-        return safetensors.numpy.load(path.read_bytes())
-    except safetensors.SafetensorError as error:
-        raise RealmError(f'{path} cannot be read as safetensors ({error}). Is it whole?') from error
 
 
 def _refuse(source: str, what: str, names: Iterable[str]) -> None:

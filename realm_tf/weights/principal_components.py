@@ -6,10 +6,38 @@ start keeps most of what it knows; a short training goes on from there.
 
 import numpy as np
 
+from realm_tf.corpus.block_store import BlockStore
+from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.retriever_tower import RetrieverTower
+from realm_tf.progress import tracked
+from realm_tf.text.packing import pack_documents
 
+BLOCKS = 512
+_BATCH = 32
 # Inner products of the LayerNorm's outputs are cosines times this; 20 is what sentence encoders are trained with.
 SCALE = 20.0
+
+
+def project_on_principal_components(retriever: DualEncoder, corpus: BlockStore, seed: int) -> None:
+    """Sets the projection of a retriever, for queries and documents, from `BLOCKS` random blocks of a corpus."""
+    count = min(len(corpus), BLOCKS)
+    rows = np.sort(np.random.default_rng(seed).choice(len(corpus), count, replace=False))
+    packed = pack_documents(corpus.title_ids(rows), corpus.body_ids(rows), corpus.block_length, corpus.vocabulary)
+    tower = retriever.document_tower
+    batches = [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
+    pooled = [
+        np.asarray(tower.pool(packed.token_ids[batch], packed.segment_ids[batch]))
+        for batch in tracked(batches, 'Principal components', 'batch')
+    ]
+    share = set_projection(tower, np.concatenate(pooled))
+    if not retriever.shared_towers:
+        for ours, theirs in zip(
+            (retriever.query_tower.projection, retriever.query_tower.projection_layer_norm),
+            (tower.projection, tower.projection_layer_norm),
+            strict=True,
+        ):
+            ours.set_weights(theirs.get_weights())
+    print(f'The projection keeps {share:.1%} of the variance of {count} blocks.')
 
 
 def set_projection(tower: RetrieverTower, pooled: np.ndarray) -> float:

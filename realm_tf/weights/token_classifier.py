@@ -9,8 +9,9 @@ from etils import epath
 from realm_tf.errors import RealmError
 from realm_tf.models.bert_encoder import BertEncoder
 from realm_tf.text.vocabulary import Vocabulary
-from realm_tf.weights.hugging_face import WEIGHTS, read_encoder_config, read_encoder_parameters
-from realm_tf.weights.parameters import assign_parameters, read_tensors
+from realm_tf.weights import hugging_face
+from realm_tf.weights.parameters import assign_parameters
+from realm_tf.weights.pretrained import BERT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,10 @@ def read_token_classifier(path: epath.PathLike) -> TokenClassifier:
       RealmError: if a file is missing or damaged, or they do not fit together.
     """
     path = epath.Path(path)
-    config = read_encoder_config(path)
+    pretrained = hugging_face.read(path, allow_pickle=False)
+    if BERT not in pretrained.parts:
+        raise RealmError(f'{path} is a REALM, where a BERT that labels wordpieces is needed.')
+    config = pretrained.encoder
     labels = _read_labels(path)
     vocabulary = Vocabulary.read(path / 'vocab.txt')
     if len(vocabulary.pieces) > config.vocabulary_size:
@@ -56,15 +60,15 @@ def read_token_classifier(path: epath.PathLike) -> TokenClassifier:
         )
     encoder = BertEncoder(**dataclasses.asdict(config), dtype='float32')
     encoder.build()
-    assign_parameters(encoder, read_encoder_parameters(path, config.num_layers), source=str(path))
+    assign_parameters(encoder, pretrained.body(BERT), source=str(path))
     classifier = keras.layers.Dense(len(labels), dtype='float32', name='classifier')
     classifier.build((None, config.hidden_size))
-    tensors = read_tensors(path / WEIGHTS)
-    head = {name: tensors[f'classifier.{name}'].T for name in ('weight', 'bias') if f'classifier.{name}' in tensors}
+    arrays = hugging_face.read_arrays(path, allow_pickle=False)
+    head = {name: arrays[f'classifier.{name}'].T for name in ('weight', 'bias') if f'classifier.{name}' in arrays}
     if len(head) < 2:
-        raise RealmError(f'{path / WEIGHTS} lacks classifier.weight or classifier.bias: it labels no wordpieces.')
+        raise RealmError(f'{path} lacks classifier.weight or classifier.bias: it labels no wordpieces.')
     assign_parameters(classifier, {'kernel': head['weight'], 'bias': head['bias']}, source=str(path))
-    return TokenClassifier(encoder, classifier, labels, vocabulary, _read_lower_case(path))
+    return TokenClassifier(encoder, classifier, labels, vocabulary, hugging_face.lower_cases(path))
 
 
 def _read_labels(path: epath.Path) -> tuple[str, ...]:
@@ -72,13 +76,3 @@ def _read_labels(path: epath.Path) -> tuple[str, ...]:
     if not by_id or set(by_id) != {str(id) for id in range(len(by_id))}:
         raise RealmError(f'{path / "config.json"} has no id2label with a label for each id from 0 on.')
     return tuple(by_id[str(id)] for id in range(len(by_id)))
-
-
-def _read_lower_case(path: epath.Path) -> bool:
-    file = path / 'tokenizer_config.json'
-    if not file.exists():
-        return True
-    try:
-        return bool(json.loads(file.read_text()).get('do_lower_case', True))
-    except json.JSONDecodeError as error:
-        raise RealmError(f'{file} is not JSON ({error}).') from error

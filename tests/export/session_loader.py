@@ -2,9 +2,9 @@
 
     python session_loader.py < request.json
 
-The request holds `path`; `libraries` with the operations the graph needs; `input`, the name of the string tensor that
-is fed; `outputs`, names of tensors by the key they are printed under; and `questions`. Prints one JSON object. The
-Python package is not imported: only its shared libraries are loaded.
+The request holds `path`; `libraries` with the operations the graph needs; `inputs`, what is fed by the name of its
+tensor, texts or rows of int32; and `outputs`, names of tensors by the key they are printed under. Prints one JSON
+object. The Python package is not imported: only its shared libraries are loaded.
 """
 
 import ctypes
@@ -50,13 +50,24 @@ def output_named(library, graph, tensor_name):
     return Output(operation, int(index))
 
 
-def string_tensor(library, texts):
-    shape = (ctypes.c_int64 * 1)(len(texts))
-    allocate = library(
+def allocate(library, kind, shape, size):
+    """An empty tensor, and where its data lie."""
+    function = library(
         'TF_AllocateTensor', POINTER, ctypes.c_int, ctypes.POINTER(ctypes.c_int64), ctypes.c_int, ctypes.c_size_t
     )
-    tensor = allocate(STRING, shape, 1, STRING_BYTES * len(texts))
-    data = library('TF_TensorData', POINTER, POINTER)(tensor)
+    tensor = function(kind, (ctypes.c_int64 * len(shape))(*shape), len(shape), size)
+    return tensor, library('TF_TensorData', POINTER, POINTER)(tensor)
+
+
+def int32_tensor(library, rows):
+    numbers = [number for row in rows for number in row]
+    tensor, data = allocate(library, INT32, (len(rows), len(rows[0])), 4 * len(numbers))
+    (ctypes.c_int32 * len(numbers)).from_address(data)[:] = numbers
+    return tensor
+
+
+def string_tensor(library, texts):
+    tensor, data = allocate(library, STRING, (len(texts),), STRING_BYTES * len(texts))
     copy = library('TF_StringCopy', None, POINTER, ctypes.c_char_p, ctypes.c_size_t)
     for index, text in enumerate(texts):
         library('TF_StringInit', None, POINTER)(data + STRING_BYTES * index)
@@ -102,10 +113,14 @@ def main():
         *(None, POINTER, POINTER, ctypes.POINTER(Output), ctypes.POINTER(POINTER), ctypes.c_int),
         *(ctypes.POINTER(Output), ctypes.POINTER(POINTER), ctypes.c_int, POINTER, ctypes.c_int, POINTER, POINTER),
     )
-    fed = (POINTER * 1)(string_tensor(library, request['questions']))
+    inputs = [output_named(library, graph, name) for name in request['inputs']]
+    tensors = [
+        (string_tensor if isinstance(values[0], str) else int32_tensor)(library, values)
+        for values in request['inputs'].values()
+    ]
     fetched = (POINTER * len(outputs))()
     run(
-        *(session, None, (Output * 1)(output_named(library, graph, request['input'])), fed, 1),
+        *(session, None, (Output * len(inputs))(*inputs), (POINTER * len(inputs))(*tensors), len(inputs)),
         *((Output * len(outputs))(*outputs), fetched, len(outputs), None, 0, None, library.status),
     )
     library.check()

@@ -105,9 +105,8 @@ def test_the_session_loader_of_the_c_api_opens_it(export_path, answerer):
     request = {
         'path': str(export_path / '1'),
         'libraries': sorted(map(str, pathlib.Path(text_directory).glob('python/ops/_*.so'))),
-        'input': signature.inputs['question'].name,
+        'inputs': {signature.inputs['question'].name: QUESTIONS},
         'outputs': {name: signature.outputs[name].name for name in wanted},
-        'questions': QUESTIONS,
     }
     loader = pathlib.Path(__file__).with_name('session_loader.py')
     ended = subprocess.run(

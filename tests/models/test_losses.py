@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.special import log_softmax, logsumexp
 
 from realm_tf.models import losses
@@ -73,3 +74,26 @@ def test_reader_loss_is_one_softmax_over_the_spans_of_all_blocks():
     expected = logsumexp(joint) - joint[0, 1, 0, 1]
     np.testing.assert_allclose(losses.reader_loss(logits, is_span, is_gold, scores), [expected], rtol=1e-5)
     np.testing.assert_allclose(losses.reader_loss(logits, is_span, np.zeros_like(is_gold), scores), [0.0])
+
+
+@pytest.mark.parametrize('num_present', [2, 0])
+def test_candidates_that_are_missing_weigh_nothing_and_have_no_gradient(num_present):
+    scores, has_answer = tf.constant(random(1, 4)), np.array([[True, False, False, False]])
+    is_candidate = np.arange(4)[None] < num_present
+    logits, is_span = tf.constant(random(1, 4, 3, 2, seed=1)), np.ones((1, 4, 3, 2), bool)
+    is_gold = is_span & has_answer[:, :, None, None]
+    with tf.GradientTape() as tape:
+        tape.watch([scores, logits])
+        masked = tf.where(is_candidate, scores, losses.NEVER)
+        loss = losses.retriever_loss(masked, has_answer & is_candidate)
+        loss += losses.reader_loss(logits, is_span, is_gold & is_candidate[:, :, None, None], masked)
+    of_scores, of_logits = (gradient.numpy() for gradient in tape.gradient(loss, [scores, logits]))
+    assert not of_scores[~is_candidate].any() and not of_logits[~is_candidate].any()
+    if num_present:
+        present = scores[:, :2], logits[:, :2]
+        alone = losses.retriever_loss(present[0], has_answer[:, :2])
+        alone += losses.reader_loss(present[1], is_span[:, :2], is_gold[:, :2], present[0])
+        np.testing.assert_allclose(loss, alone, rtol=1e-6)
+        assert np.isfinite(of_scores).all() and of_scores[is_candidate].all() and of_logits[is_candidate].all()
+    else:
+        np.testing.assert_array_equal(loss, [0.0])

@@ -1,5 +1,6 @@
 """The networks as a configuration makes them."""
 
+import concurrent.futures
 import dataclasses
 
 import keras
@@ -7,7 +8,6 @@ import numpy as np
 import pytest
 
 from realm_tf.config import load_config
-from realm_tf.models.bert_encoder import BertEncoder
 from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
 
 CONFIG = load_config('tiny', overrides={'encoder.dropout': 0.0})
@@ -15,23 +15,6 @@ CONFIG = load_config('tiny', overrides={'encoder.dropout': 0.0})
 
 def ids(batch, length, seed=0):
     return np.random.default_rng(seed).integers(5, 30000, (batch, length)).astype(np.int32)
-
-
-def test_padding_never_changes_an_embedding():
-    retriever = make_retriever(CONFIG)
-    tokens, segments = ids(3, 10), np.repeat([[0] * 4 + [1] * 6], 3, axis=0)
-    padded = np.pad(tokens, [(0, 0), (0, 7)]), np.pad(segments, [(0, 0), (0, 7)])
-    np.testing.assert_allclose(
-        retriever.embed_documents(tokens, segments), retriever.embed_documents(*padded), atol=1e-5
-    )
-
-
-def test_the_order_of_a_batch_does_not_matter():
-    retriever = make_retriever(CONFIG)
-    tokens = ids(4, 9)
-    np.testing.assert_allclose(
-        np.asarray(retriever.embed_queries(tokens))[::-1], retriever.embed_queries(tokens[::-1]), atol=1e-5
-    )
 
 
 @pytest.mark.parametrize('pooling', ['cls', 'mean'])
@@ -54,6 +37,40 @@ def test_separate_towers_double_the_parameters():
         for is_shared in (True, False)
     )
     assert separate == 2 * shared
+
+
+def test_the_projection_is_dropped_out_in_training_alone():
+    retriever = make_retriever(load_config('tiny', overrides={'encoder.dropout': 0.25}))
+    tokens = ids(40, 9)
+    dropped = np.asarray(retriever.embed_queries(tokens, training=True)) == 0.0
+    assert 0.2 < dropped.mean() < 0.3
+    assert np.asarray(retriever.embed_queries(tokens)).all()
+
+
+def number_of_parameters(make, config):
+    """Counted from shapes alone: nothing is initialised."""
+
+    def count():
+        with keras.StatelessScope(initialize_variables=False):
+            return sum(int(np.prod(variable.shape)) for variable in make(config).trainable_variables)
+
+    # Keras keeps a list, one a thread, of variables that wait to be initialised: this one ends with its thread.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(count).result()
+
+
+@pytest.mark.parametrize('shared, of_towers, millions', [(False, 219_161_856, 330), (True, 109_580_928, 220)])
+def test_the_paper_has_three_bert_base_networks(shared, of_towers, millions):
+    """330M parameters (REALM, table 1): query tower, document tower and reader."""
+    config = load_config('paper', overrides={'retriever.shared_towers': shared})
+    towers, reader = (number_of_parameters(make, config) for make in (make_retriever, make_reader))
+    # BERT-base is embeddings, twelve layers, and for a tower the pooler; then projection and LayerNorm, or span scores.
+    embeddings = (30522 + 512 + 2) * 768 + 2 * 768
+    layers = 12 * (4 * (768 * 768 + 768) + 2 * 768 * 3072 + 3072 + 768 + 4 * 768)
+    tower = embeddings + layers + 768 * 768 + 768 + 768 * 128 + 3 * 128
+    assert towers == of_towers == tower * (1 if shared else 2)
+    assert reader == 109_286_145 == embeddings + layers + 768 * 512 + 512 + 2 * 256 + 256 + 1
+    assert round(towers + reader, -7) == millions * 1_000_000
 
 
 def test_only_the_masked_positions_meet_the_vocabulary():
@@ -89,16 +106,3 @@ def test_a_block_of_the_paper_has_3155_spans():
     _, is_span = reader(ids(1, 321), np.ones((1, 321), np.int32))
     assert reader.max_answer_length == 10
     assert np.asarray(is_span).sum() == 3155
-
-
-def test_layers_survive_their_configuration():
-    encoder = BertEncoder(**dataclasses.asdict(CONFIG.encoder))
-    again = BertEncoder.from_config(encoder.get_config())
-    assert again.get_config() == encoder.get_config()
-    retriever = make_retriever(CONFIG)
-    assert (
-        keras.saving.deserialize_keras_object(
-            keras.saving.serialize_keras_object(retriever), custom_objects={'DualEncoder': type(retriever)}
-        ).get_config()
-        == retriever.get_config()
-    )

@@ -19,7 +19,7 @@ from realm_tf.training.checkpoints import steps_below
 from realm_tf.training.generations import generation_of_step
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
-from realm_tf.weights.parameters import read_tensors
+from realm_tf.weights.tensor_files import read_tensors
 
 
 def with_settings(config, section, **settings):
@@ -79,7 +79,7 @@ def test_ict_learns_and_a_killed_run_goes_on_as_if_it_had_not_been(
 def test_pretraining_refreshes_its_index_in_a_process_of_its_own(
     tmp_path, tiny_corpus, tiny_spans, tiny_encoder, tiny_embeddings, tiny_index, tiny_config
 ):
-    config = with_settings(tiny_config, 'pretrain', steps=200, batch_size=2, refresh_every=2, checkpoint_every=100)
+    config = with_settings(tiny_config, 'pretrain', steps=400, batch_size=2, refresh_every=2, checkpoint_every=200)
     run = prepared(tmp_path / 'run', 'encoder', config, 'pretrain', 'embed', 'index')
     inputs = (tiny_corpus, tiny_spans, tiny_encoder, tiny_embeddings, tiny_index)
     pretrain.train(*inputs, run, config)
@@ -87,7 +87,7 @@ def test_pretraining_refreshes_its_index_in_a_process_of_its_own(
     assert not [line for line in command_lines() if str(run) in line]
 
     metrics = [json.loads(line) for line in (run / 'metrics.jsonl').read_text().splitlines()]
-    assert [line['step'] for line in metrics] == list(range(1, 201))
+    assert [line['step'] for line in metrics] == list(range(1, 401))
     assert all(np.isfinite(line['loss']) and 0 <= line['null_probability'] <= 1 for line in metrics)
     assert all(line['staleness_steps'] == line['step'] - line['generation'] for line in metrics)
     generations = sorted({line['generation'] for line in metrics})
@@ -102,7 +102,7 @@ def test_pretraining_refreshes_its_index_in_a_process_of_its_own(
         read_tensors(encoder / RETRIEVER)[name] for encoder in (newest.encoder, tiny_encoder, run / 'encoder')
     )
     assert np.abs(built - start).max() > 0 and np.abs(built - end).max() > 0
-    assert Encoder.open(run / 'encoder').artifact.counts['step'] == 200
+    assert Encoder.open(run / 'encoder').artifact.counts['step'] == 400
 
 
 def test_finetuning_learns_to_answer(
@@ -118,10 +118,10 @@ def test_finetuning_learns_to_answer(
 def test_embeddings_of_another_encoder_are_refused(
     tmp_path, tiny_corpus, pretrained_directory, tiny_embeddings, tiny_index, tiny_questions, tiny_config
 ):
-    from realm_tf.weights.import_encoder import import_encoder
+    from realm_tf.weights.import_weights import import_weights
 
     other = dataclasses.replace(tiny_config, seed=1)
-    import_encoder(pretrained_directory, tmp_path / 'encoder', other, inputs={}, pretrained=False)
+    import_weights([pretrained_directory], tmp_path / 'encoder', other, random=True)
     with pytest.raises(RealmError, match='was not made from the encoder'):
         finetune.train(
             tiny_corpus, tmp_path / 'encoder', tiny_embeddings, tiny_index, tiny_questions, tmp_path, other, inputs={}

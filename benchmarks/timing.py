@@ -1,0 +1,25 @@
+"""How long a call takes, and how figures with their spread are written. Needs numpy alone: peers use it too."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+WARM_UP = 2
+
+
+def median_seconds(call: Callable[[], object], repetitions: int) -> float:
+    """The median of the seconds that a call takes, after two that are not counted."""
+    for _ in range(WARM_UP):
+        call()
+    seconds = []
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds))
+
+
+def with_spread(values: Sequence[float], digits: int = 1) -> str:
+    """`median (minimum–maximum)`."""
+    return f'{np.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})'

@@ -1,0 +1,27 @@
+"""What TensorFlow's optimizer makes of the encoder on a CPU with oneDNN: the activation is part of the product."""
+
+import pathlib
+import platform
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks.encoder_profile import times_by_operation
+from realm_tf.models.bert_encoder import BertEncoder
+
+
+@pytest.mark.skipif(platform.machine() != 'x86_64', reason='oneDNN is on by default on x86 alone')
+@pytest.mark.parametrize('activation', ['gelu_tanh', 'gelu'])
+@pytest.mark.parametrize('precision', ['float32', 'mixed_bfloat16'])
+def test_the_activation_is_fused_into_its_product(activation, precision, tmp_path):
+    encoder = BertEncoder(2, 32, 4, 64, 90, 16, activation=activation, dtype=precision)
+    encoder.build()
+    forward = tf.function(lambda *ids: encoder(*ids), input_signature=[tf.TensorSpec([None, None], tf.int32)] * 2)
+    ids = np.ones((2, 8), np.int32)
+    forward(ids, ids)
+    with tf.profiler.experimental.Profile(str(tmp_path)):
+        forward(ids, ids)
+    milliseconds, _ = times_by_operation(pathlib.Path(tmp_path), passes=1)
+    assert '_MklNativeFusedMatMul' in milliseconds
+    assert not {'Tanh', 'Erf', 'Erfc'} & milliseconds.keys()
