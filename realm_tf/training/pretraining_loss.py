@@ -30,7 +30,7 @@ def pretraining_loss(
     """
     num_candidates = config.pretrain.num_candidates
     batch_size = batch['query_ids'].shape[0]
-    weights = batch['mask_weights']
+    weights = ops.cast(batch['mask_weights'], 'float32')
     # [batch, projection_size], [batch, num_candidates, projection_size]
     queries = retriever.embed_queries(batch['query_ids'], training=True)
     candidates = retriever.embed_documents(batch['document_ids'], batch['document_segments'], training=True)
