@@ -98,6 +98,13 @@ def _set_help(sections: tuple[str, ...]) -> str:
     return f'A setting, over preset and file (here: {names}). All of them, explained: realm config.'
 
 
+def _strategy(command):
+    """Gives a command `--strategy` and `--tpu`."""
+    where = click.Choice(['default', 'mirrored', 'multiworker', 'tpu'])
+    command = click.option('--tpu', help="Name of a Cloud TPU, or 'local' on its own machine.")(command)
+    return click.option('--strategy', type=where, default='default', help='Where it runs: docs/cloud-tpu.md.')(command)
+
+
 def _overwrite(command):
     return click.option('--overwrite', is_flag=True, help='Replace what was made with other settings or inputs.')(
         command
@@ -184,9 +191,10 @@ def convert(source, output, format, corpus, embeddings):
 @click.option('--corpus', required=True, type=INPUT, help='The corpus.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')
+@_strategy
 @_overwrite
 @configured('ict')
-def ict(corpus, encoder, run, overwrite, config):
+def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
     """Warm-start the retriever with the inverse cloze task."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
@@ -195,8 +203,9 @@ def ict(corpus, encoder, run, overwrite, config):
     if not prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import ict
+    from realm_tf.training.strategies import make_strategy
 
-    ict.train(corpus, encoder, run, config)
+    ict.train(corpus, encoder, run, config, strategy=make_strategy(strategy, tpu))
     _done(run)
 
 
@@ -208,9 +217,10 @@ def ict(corpus, encoder, run, overwrite, config):
 @click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
 @click.option('--index', required=True, type=INPUT, help='An index over them, for the first steps.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')
+@_strategy
 @_overwrite
 @configured('pretrain', 'embed', 'index')
-def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run, overwrite, config):
+def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run, strategy, tpu, overwrite, config):
     """Pre-train retriever and reader together, refreshing the index beside it."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
@@ -227,8 +237,20 @@ def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run,
     if not prepare_run(run, 'encoder', configuration=configuration, inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import pretrain
+    from realm_tf.training.strategies import make_strategy
 
-    pretrain.train(corpus, spans, encoder, embeddings, index, run, config, pretraining_corpus)
+    where = make_strategy(strategy, tpu)
+    pretrain.train(
+        corpus,
+        spans,
+        encoder,
+        embeddings,
+        index,
+        run,
+        config,
+        pretraining_corpus_path=pretraining_corpus,
+        strategy=where,
+    )
     _done(run)
 
 
@@ -270,9 +292,10 @@ def index(embeddings, output, overwrite, config):
 @click.option('--index', required=True, type=INPUT, help='An index over them.')
 @click.option('--questions', required=True, type=INPUT, help='JSON Lines of {"question": …, "answer": […]}.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its model/.')
+@_strategy
 @_overwrite
 @configured('finetune')
-def finetune(corpus, encoder, embeddings, index, questions, run, overwrite, config):
+def finetune(corpus, encoder, embeddings, index, questions, run, strategy, tpu, overwrite, config):
     """Fine-tune for open-domain question answering."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
@@ -281,8 +304,10 @@ def finetune(corpus, encoder, embeddings, index, questions, run, overwrite, conf
     if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import finetune
+    from realm_tf.training.strategies import make_strategy
 
-    finetune.train(corpus, encoder, embeddings, index, questions, run, config, inputs)
+    where = make_strategy(strategy, tpu)
+    finetune.train(corpus, encoder, embeddings, index, questions, run, config, inputs, strategy=where)
     _done(run)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import tensorflow as tf
 from etils import epath
 
 from realm_tf.artifacts import Artifact, open_artifact
@@ -11,11 +12,14 @@ from realm_tf.corpus.span_store import SpanStore
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import Generation, forget_after, publish_snapshot
-from realm_tf.training.loop import Batch, make_train_step, run_training
+from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.pretraining_batch import PretrainingBatches
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.refresh import builder_process
+from realm_tf.training.replicas import spread_random_state
+from realm_tf.training.strategies import is_chief, make_strategy
+from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 from realm_tf.weights.parameters import named_parameters
 
@@ -31,8 +35,10 @@ def train(
     index_path: epath.PathLike,
     run: epath.PathLike,
     config: Config,
+    *,
     pretraining_corpus_path: epath.PathLike | None = None,
-) -> Artifact:
+    strategy: tf.distribute.Strategy | None = None,
+) -> Artifact | None:
     """Pre-trains retriever and knowledge-augmented encoder together, and publishes `run/encoder`.
 
     An index builder runs beside the training, in a process of its own: it embeds the corpus with the newest snapshot
@@ -47,6 +53,10 @@ def train(
       run: directory of the run, prepared by `prepare_run`; training goes on from its last checkpoint.
       config: the configuration.
       pretraining_corpus_path: the pre-training corpus, which sentences come from; None: the knowledge corpus.
+      strategy: where it runs; see `make_strategy`. One device by default.
+
+    Returns:
+      The encoder; None in a worker that is not the chief, which writes nothing.
 
     Raises:
       RealmError: if the inputs do not fit each other, or the builder fails.
@@ -66,14 +76,27 @@ def train(
     batches = PretrainingBatches(corpus, pretraining, spans, config)
 
     # Model.
-    retriever = start.retriever(config)
-    reader = start.knowledge_augmented_encoder(config)
-    parameters = {
-        **{f'retriever/{name}': variable for name, variable in named_parameters(retriever).items()},
-        **{f'reader/{name}': variable for name, variable in named_parameters(reader).items()},
-    }
-    optimizer = BertAdamW(parameters, config.pretrain.optimizer, config.pretrain.steps)
-    train_step = make_train_step(lambda batch: pretraining_loss(retriever, reader, batch, config), optimizer)
+    settings = config.pretrain
+    strategy = strategy or make_strategy()
+    require_divisible(settings.batch_size, 'pretrain.batch_size', strategy, settings.accumulation_steps)
+    with strategy.scope():
+        retriever = start.retriever(config)
+        reader = start.knowledge_augmented_encoder(config)
+        parameters = {
+            **{f'retriever/{name}': variable for name, variable in named_parameters(retriever).items()},
+            **{f'reader/{name}': variable for name, variable in named_parameters(reader).items()},
+        }
+        optimizer = BertAdamW(parameters, settings.optimizer, settings.steps)
+        networks = {'retriever': retriever, 'knowledge_augmented_encoder': reader}
+        checkpoints = Checkpoints(run / 'checkpoints', networks, optimizer)
+        first_step = checkpoints.restore()
+    spread_random_state(networks.values(), strategy)
+    update = make_train_step(
+        lambda batch: pretraining_loss(retriever, reader, batch, config),
+        optimizer,
+        strategy,
+        settings.accumulation_steps,
+    )
 
     # Where the run stands.
     inputs = {
@@ -86,15 +109,12 @@ def train(
     if pretraining_corpus_path is not None:
         inputs['pretraining_corpus'] = pretraining.artifact.digest
     configuration = recipe(config, *RECIPE)
-    networks = {'retriever': retriever, 'knowledge_augmented_encoder': reader}
-    checkpoints = Checkpoints(run / 'checkpoints', networks, optimizer)
-    first_step = checkpoints.restore()
     forget_after(run, first_step)
 
     def publish(step: int) -> None:
         publish_snapshot(run, step, retriever, corpus.vocabulary, configuration)
 
-    if first_step:
+    if first_step and first_step % settings.refresh_every == 0:
         publish(first_step)
 
     # Loop.
@@ -111,17 +131,24 @@ def train(
                 publish(step)
             return current.staleness(step)
 
+        def train_step(batch: Batch) -> Mapping[str, float]:
+            made = update(batch)
+            return made.metrics
+
         run_training(
             name='REALM pre-training',
             directory=run,
-            steps=config.pretrain.steps,
+            steps=settings.steps,
             make_batch=make_batch,
             train_step=train_step,
             checkpoints=checkpoints,
-            checkpoint_every=config.pretrain.checkpoint_every,
+            checkpoint_every=settings.checkpoint_every,
             first_step=first_step,
             after_step=after_step,
+            is_chief=is_chief(strategy),
         )
+    if not is_chief(strategy):
+        return None
     return write_encoder(
         run / 'encoder',
         configuration=configuration,
