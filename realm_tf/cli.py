@@ -211,7 +211,8 @@ def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
 
 @realm.command()
 @click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
-@click.option('--spans', required=True, type=INPUT, help='Its salient spans.')
+@click.option('--spans', required=True, type=INPUT, help='Salient spans of the pre-training corpus.')
+@click.option('--pretraining-corpus', type=INPUT, help='The pre-training corpus, if it is not the knowledge corpus.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
 @click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
 @click.option('--index', required=True, type=INPUT, help='An index over them, for the first steps.')
@@ -219,12 +220,19 @@ def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
 @_strategy
 @_overwrite
 @configured('pretrain', 'embed', 'index')
-def pretrain(corpus, spans, encoder, embeddings, index, run, strategy, tpu, overwrite, config):
+def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run, strategy, tpu, overwrite, config):
     """Pre-train retriever and reader together, refreshing the index beside it."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
 
-    inputs = _inputs(corpus=corpus, spans=spans, encoder=encoder, embeddings=embeddings, index=index)
+    inputs = _inputs(
+        corpus=corpus,
+        spans=spans,
+        pretraining_corpus=pretraining_corpus,
+        encoder=encoder,
+        embeddings=embeddings,
+        index=index,
+    )
     configuration = recipe(config, 'pretrain', 'embed', 'index')
     if not prepare_run(run, 'encoder', configuration=configuration, inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
@@ -232,7 +240,17 @@ def pretrain(corpus, spans, encoder, embeddings, index, run, strategy, tpu, over
     from realm_tf.training.strategies import make_strategy
 
     where = make_strategy(strategy, tpu)
-    pretrain.train(corpus, spans, encoder, embeddings, index, run, config, strategy=where)
+    pretrain.train(
+        corpus,
+        spans,
+        encoder,
+        embeddings,
+        index,
+        run,
+        config,
+        pretraining_corpus_path=pretraining_corpus,
+        strategy=where,
+    )
     _done(run)
 
 
@@ -339,12 +357,16 @@ def quickstart(workdir, preset, seed):
     run_quickstart(workdir, preset, seed)
 
 
+# Of inputs whose role is not called as their kind is.
+_KINDS = {'pretraining_corpus': 'corpus'}
+
+
 def _inputs(**paths: str | None) -> dict[str, str]:
     """Digests of artefacts, and checksums of files, by role."""
     from realm_tf.artifacts import file_checksum, open_artifact
 
     return {
-        role: file_checksum(path) if role == 'questions' else open_artifact(path, role).digest
+        role: file_checksum(path) if role == 'questions' else open_artifact(path, _KINDS.get(role, role)).digest
         for role, path in paths.items()
         if path is not None
     }

@@ -146,6 +146,9 @@ class PretrainConfig:
     accumulation_steps: int = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
     query_length: int = _setting(96, 'Longest masked sentence, in wordpieces.')
     num_candidates: int = _setting(8, 'Candidates a query, counting the null document.')
+    exclude_article: bool = _setting(
+        False, "Leave out all blocks of the sentence's document among its candidates, not its own block alone."
+    )
     masking: Literal['salient', 'span', 'tokens'] = _setting(
         'salient', 'What is masked: a salient span, or (for comparison) a random one, or random wordpieces.'
     )

@@ -6,7 +6,7 @@ from etils import epath
 
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.search.index import open_index
-from realm_tf.search.searcher import Searcher
+from realm_tf.search.searcher import Keeps, Searcher
 from realm_tf.training.generations import Generation, collect_generations, newest_generation
 from realm_tf.weights.encoder_artifact import RETRIEVER
 from realm_tf.weights.parameters import load_parameters
@@ -39,19 +39,20 @@ class CurrentIndex:
         load_parameters(self._retriever, generation.encoder / RETRIEVER)
         self._generation = generation
 
-    def search(self, query_ids: np.ndarray, k: int, exclusions: np.ndarray) -> np.ndarray:
-        """The best blocks of each query that are not excluded.
+    def search(self, query_ids: np.ndarray, k: int, keeps: Keeps, margin: int) -> np.ndarray:
+        """The best blocks of each query that a filter keeps: see `Searcher.search_filtered`.
 
         Args:
           query_ids: packed queries, int32 `[batch, length]`.
           k: blocks a query.
-          exclusions: block ids, int64 `[batch, n]`.
+          keeps: the filter.
+          margin: how many blocks beyond k are looked at to begin with.
 
         Returns:
-          Block ids, int64 `[batch, k]`.
+          Block ids, int64 `[batch, k]`; -1 where there are fewer.
         """
         embeddings = self._embed(tf.constant(query_ids)).numpy()
-        return self._searcher.search_with_exclusions(embeddings, k, exclusions).block_ids
+        return self._searcher.search_filtered(embeddings, k, keeps, margin).block_ids
 
     def staleness(self, step: int) -> dict[str, float]:
         """How old the index is: in steps, and its generation's step."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 from etils import epath
 
@@ -10,17 +9,15 @@ from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
-from realm_tf.errors import RealmError
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import Generation, forget_after, publish_snapshot
 from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.training.pretraining_batch import pretraining_batch
+from realm_tf.training.pretraining_batch import PretrainingBatches
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.refresh import builder_process
 from realm_tf.training.replicas import spread_random_state
-from realm_tf.training.sampling import generator_of_step, rows_of_step
 from realm_tf.training.strategies import is_chief, make_strategy
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
@@ -28,7 +25,6 @@ from realm_tf.weights.parameters import named_parameters
 
 # The sections of the configuration that a run depends on.
 RECIPE = ('pretrain', 'embed', 'index')
-_MASKS = 2
 
 
 def train(
@@ -40,6 +36,7 @@ def train(
     run: epath.PathLike,
     config: Config,
     *,
+    pretraining_corpus_path: epath.PathLike | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> Artifact | None:
     """Pre-trains retriever and knowledge-augmented encoder together, and publishes `run/encoder`.
@@ -48,13 +45,14 @@ def train(
     and publishes an index generation, and the training swaps to it at the next batch.
 
     Args:
-      corpus_path: the knowledge corpus, which is also the pre-training corpus.
-      spans_path: its salient spans.
+      corpus_path: the knowledge corpus, which candidates are retrieved from.
+      spans_path: the salient spans of the pre-training corpus.
       encoder_path: the encoder to start from.
       embeddings_path: embeddings of the corpus by this encoder.
       index_path: an index over them: the first generation.
       run: directory of the run, prepared by `prepare_run`; training goes on from its last checkpoint.
       config: the configuration.
+      pretraining_corpus_path: the pre-training corpus, which sentences come from; None: the knowledge corpus.
       strategy: where it runs; see `make_strategy`. One device by default.
 
     Returns:
@@ -67,15 +65,15 @@ def train(
 
     # Data.
     corpus = BlockStore.open(corpus_path)
-    spans = SpanStore.open(spans_path, corpus)
+    pretraining = corpus if pretraining_corpus_path is None else BlockStore.open(pretraining_corpus_path)
+    spans = SpanStore.open(spans_path, pretraining)
     start = Encoder.open(encoder_path)
     corpus.require_vocabulary(start.vocabulary, encoder_path)
     embeddings = open_artifact(embeddings_path, 'embeddings')
     embeddings.require_input('corpus', corpus.artifact).require_input('encoder', start.artifact)
     index = open_artifact(index_path, 'index').require_input('embeddings', embeddings)
     first_generation = Generation(0, start.artifact.path, embeddings.path, index.path)
-    blocks = np.flatnonzero(spans.counts())
-    _require_enough_blocks(corpus, blocks, config)
+    batches = PretrainingBatches(corpus, pretraining, spans, config)
 
     # Model.
     settings = config.pretrain
@@ -108,13 +106,15 @@ def train(
         'embeddings': embeddings.digest,
         'index': index.digest,
     }
+    if pretraining_corpus_path is not None:
+        inputs['pretraining_corpus'] = pretraining.artifact.digest
     configuration = recipe(config, *RECIPE)
     forget_after(run, first_step)
 
     def publish(step: int) -> None:
         publish_snapshot(run, step, retriever, corpus.vocabulary, configuration)
 
-    if first_step:
+    if first_step and first_step % settings.refresh_every == 0:
         publish(first_step)
 
     # Loop.
@@ -123,9 +123,7 @@ def train(
 
         def make_batch(step: int) -> Batch:
             current.swap_to_newest()
-            rows = blocks[rows_of_step(len(blocks), config.pretrain.batch_size, step, config.seed)]
-            generator = generator_of_step(step, config.seed, _MASKS)
-            return pretraining_batch(corpus, spans, rows, current, config, generator)
+            return batches.of_step(step, current)
 
         def after_step(step: int) -> Mapping[str, float]:
             check_builder()
@@ -161,16 +159,3 @@ def train(
         step=config.pretrain.steps,
         overwrite=True,
     )
-
-
-def _require_enough_blocks(corpus: BlockStore, blocks: np.ndarray, config: Config) -> None:
-    if len(blocks) < config.pretrain.batch_size:
-        raise RealmError(
-            f'{len(blocks)} blocks of {corpus.artifact.path} have a salient span, fewer than a batch '
-            f'(pretrain.batch_size = {config.pretrain.batch_size}). Take a smaller batch, or tag more spans.'
-        )
-    if len(corpus) < config.pretrain.num_candidates:
-        raise RealmError(
-            f'{corpus.artifact.path} has {len(corpus)} blocks, too few for '
-            f'pretrain.num_candidates = {config.pretrain.num_candidates}.'
-        )

@@ -23,7 +23,7 @@ def pretraining_loss(
     Args:
       retriever: the dual encoder.
       reader: the knowledge-augmented encoder.
-      batch: what `pretraining_batch` made.
+      batch: what `PretrainingBatches` made.
       config: the configuration.
 
     Returns:
