@@ -57,7 +57,7 @@ def run_training(
     checkpoints: Checkpoints,
     checkpoint_every: int,
     first_step: int,
-    after_step: Callable[[int], Mapping[str, float]] = lambda step: {},
+    after_step: Callable[[int, Callable[[], bool]], Mapping[str, float]] = lambda step, asked_to_stop: {},
 ) -> None:
     """Trains from `first_step` to `steps`, one batch ahead on the host.
 
@@ -74,7 +74,8 @@ def run_training(
       checkpoints: where state is saved.
       checkpoint_every: steps between two checkpoints.
       first_step: steps already made.
-      after_step: called with the number of steps made; what it returns is added to the metrics.
+      after_step: called with the number of steps made, and a function that says whether the training was asked to
+        stop, which whatever waits must heed; what it returns is added to the metrics.
 
     Raises:
       RealmError: if the loss is not finite; the batch is written aside.
@@ -96,7 +97,7 @@ def run_training(
             if not np.isfinite(metrics['loss']):
                 _write_aside(batch, directory, step, metrics['loss'])
             seconds = {'seconds': time.monotonic() - started, 'waited_seconds': waited}
-            metrics |= seconds | after_step(step + 1)
+            metrics |= seconds | after_step(step + 1, asked_to_stop)
             log.write(json.dumps({'step': step + 1, **metrics}) + '\n')
             log.flush()
             progress.advance(1, loss=metrics['loss'])

@@ -1,7 +1,5 @@
 """REALM pre-training: retrieve, read, fill the blank, and push probability to the documents that helped."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from etils import epath
 
@@ -12,12 +10,12 @@ from realm_tf.corpus.span_store import SpanStore
 from realm_tf.errors import RealmError
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
-from realm_tf.training.generations import Generation, forget_after, publish_snapshot
+from realm_tf.training.generations import Generation, publish_snapshot
 from realm_tf.training.loop import Batch, make_train_step, run_training
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.pretraining_batch import pretraining_batch
 from realm_tf.training.pretraining_loss import pretraining_loss
-from realm_tf.training.refresh import builder_process
+from realm_tf.training.refresh import Refresh
 from realm_tf.training.sampling import generator_of_step, rows_of_step
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 from realm_tf.weights.parameters import named_parameters
@@ -38,8 +36,8 @@ def train(
 ) -> Artifact:
     """Pre-trains retriever and knowledge-augmented encoder together, and publishes `run/encoder`.
 
-    An index builder runs beside the training, in a process of its own: it embeds the corpus with the newest snapshot
-    and publishes an index generation, and the training swaps to it at the next batch.
+    An index builder runs beside the training, in a process of its own or on another machine: it embeds the corpus with
+    the newest snapshot and publishes an index generation, and the training swaps to it without stopping.
 
     Args:
       corpus_path: the knowledge corpus, which is also the pre-training corpus.
@@ -51,7 +49,7 @@ def train(
       config: the configuration.
 
     Raises:
-      RealmError: if the inputs do not fit each other, or the builder fails.
+      RealmError: if the inputs do not fit each other, or the training must wait for an index that cannot be made.
     """
     run = epath.Path(run)
 
@@ -89,29 +87,21 @@ def train(
     networks = {'retriever': retriever, 'knowledge_augmented_encoder': reader}
     checkpoints = Checkpoints(run / 'checkpoints', networks, optimizer)
     first_step = checkpoints.restore()
-    forget_after(run, first_step)
 
     def publish(step: int) -> None:
-        publish_snapshot(run, step, retriever, corpus.vocabulary, configuration)
-
-    if first_step:
-        publish(first_step)
+        publish_snapshot(run, step, retriever, corpus.vocabulary, configuration, corpus.artifact)
 
     # Loop.
-    with builder_process(run, corpus.artifact.path) as check_builder:
-        current = CurrentIndex(run, start.retriever(config), first_generation)
+    live = config.pretrain.query_weights == 'live'
+    embeds_queries = retriever if live else start.retriever(config)
+    current = CurrentIndex(run, embeds_queries, first_generation, step=first_step, live=live)
+    with Refresh(run, corpus.artifact.path, config.pretrain, current, publish, first_step) as refresh:
 
         def make_batch(step: int) -> Batch:
-            current.swap_to_newest()
+            current.swap(step)
             rows = blocks[rows_of_step(len(blocks), config.pretrain.batch_size, step, config.seed)]
             generator = generator_of_step(step, config.seed, _MASKS)
             return pretraining_batch(corpus, spans, rows, current, config, generator)
-
-        def after_step(step: int) -> Mapping[str, float]:
-            check_builder()
-            if step % config.pretrain.refresh_every == 0 and step < config.pretrain.steps:
-                publish(step)
-            return current.staleness(step)
 
         run_training(
             name='REALM pre-training',
@@ -122,7 +112,7 @@ def train(
             checkpoints=checkpoints,
             checkpoint_every=config.pretrain.checkpoint_every,
             first_step=first_step,
-            after_step=after_step,
+            after_step=refresh.after_step,
         )
     return write_encoder(
         run / 'encoder',
