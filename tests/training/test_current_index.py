@@ -8,24 +8,13 @@ import numpy as np
 import pytest
 from etils import epath
 
-from realm_tf.artifacts import make_artifact, open_artifact
-from realm_tf.config import IndexConfig
-from realm_tf.search.embeddings import Embeddings, shard_name
-from realm_tf.search.index import build_index
+from realm_tf.search.embeddings import Embeddings
 from realm_tf.training.current_index import CurrentIndex, overlap
-from realm_tf.training.generations import Generation, generation_of_step
 from realm_tf.weights.encoder_artifact import Encoder
+from tests.training.published import look_until_open, publish_negative, publish_same
 
 QUERIES = np.array([[101, 2000 + row, 2100, 102] for row in range(6)], np.int32)
 NOTHING = np.full((6, 1), -1)
-
-
-@pytest.fixture(scope='module')
-def exact(tmp_path_factory, tiny_embeddings):
-    """An exact index over the tiny embeddings."""
-    index = tmp_path_factory.mktemp('exact') / 'index'
-    build_index(tiny_embeddings, index, IndexConfig(searcher='exact'))
-    return index
 
 
 @pytest.fixture
@@ -33,43 +22,9 @@ def run(tmp_path):
     return epath.Path(tmp_path)
 
 
-@pytest.fixture
-def first(tiny_encoder, tiny_embeddings, exact):
-    return Generation(0, *map(epath.Path, (tiny_encoder, tiny_embeddings, exact)))
-
-
 @pytest.fixture(scope='module')
 def retriever(tiny_encoder):
     return Encoder.open(tiny_encoder).retriever()
-
-
-def publish_same(run, step, first):
-    """Publishes the first index again, as the generation of a step."""
-    generation = generation_of_step(run, step)
-    for name in ('encoder', 'embeddings', 'index'):
-        shutil.copytree(getattr(first, name), getattr(generation, name))
-    return generation
-
-
-def publish_negative(run, step, first):
-    """Publishes a generation whose blocks have the opposite embeddings, so that the worst become the best."""
-    generation = generation_of_step(run, step)
-    shutil.copytree(first.encoder, generation.encoder)
-    inputs = open_artifact(first.embeddings).inputs
-    shards = Embeddings.open(first.embeddings).shards
-    with make_artifact(generation.embeddings, 'embeddings', configuration={}, inputs=inputs) as draft:
-        for number, shard in enumerate(shards):
-            np.save(draft.path / shard_name(number, len(shards)), -shard)
-        draft.counts['blocks'] = sum(map(len, shards))
-    build_index(generation.embeddings, generation.index, IndexConfig(searcher='exact'))
-    return generation
-
-
-def look_until_open(current, step, generation):
-    deadline = time.monotonic() + 30
-    while current.newest_step < generation and time.monotonic() < deadline:
-        current.look(step)
-        time.sleep(0.01)
 
 
 def damage(path: epath.Path):
