@@ -292,10 +292,18 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
     log = tmp_path / 'log'
     shards = [embeddings / name for name in open_artifact(first.embeddings).files]
 
-    def start(**options):
+    def start(*beam_options, **options):
         with log.open('a') as file:
-            arguments = command('refresh', run=run, corpus=tiny_corpus)
+            arguments = [*command('refresh', run=run, corpus=tiny_corpus), '--', *beam_options]
             return subprocess.Popen(arguments, stdout=file, stderr=file, **options)
+
+    def fails(builder, sentence):
+        wait_until(lambda: problem_of_step(epath.Path(run), 3), builder)
+        assert sentence in problem_of_step(epath.Path(run), 3) and sentence in log.read_text()
+        assert newest_generation(epath.Path(run), until=100) is None
+        builder.terminate()
+        assert builder.wait() == 128 + signal.SIGTERM
+        require_no_process_at(run)
 
     def kill_at(builder, moment):
         wait_until(moment, builder)
@@ -307,12 +315,11 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
 
     # A full disk: no file may become longer than a megabyte.
     builder = start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
-    wait_until(lambda: problem_of_step(epath.Path(run), 3), builder)
-    assert 'File too large' in problem_of_step(epath.Path(run), 3) and 'File too large' in log.read_text()
-    assert newest_generation(epath.Path(run), until=100) is None
-    builder.terminate()
-    assert builder.wait() == 128 + signal.SIGTERM
-    require_no_process_at(run)
+    fails(builder, 'File too large')
+
+    # A job that fails: this one is given an option that nobody knows.
+    fails(start('--no_such_option'), 'The embedding job ended with status 2')
+    assert 'unknown option --no_such_option' in log.read_text()
 
     # While it embeds.
     builder = start()
