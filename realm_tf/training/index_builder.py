@@ -71,8 +71,9 @@ def run_builder(run: epath.PathLike, corpus_path: epath.PathLike, beam_options: 
             try:
                 build_generation(run, snapshot, corpus_path, beam_options, lock)
             except Exception as error:
-                # The trainer keeps the newest few: one that it removed before it was read is out of date anyway.
-                if snapshot.path.exists():
+                # The trainer keeps the newest few, and a resumed one makes some again: one that is no longer there is of
+                # no interest.
+                if _is_there(snapshot):
                     _say_what_went_wrong(run, snapshot, error)
 
 
@@ -103,6 +104,7 @@ def build_generation(
     if not generation.is_made_from(snapshot):
         generation.remove()
         _write_encoder(generation, snapshot, config)
+    hand_on_time(snapshot, generation)
     _embed(generation, corpus_path, config, beam_options, lock)
     embeddings = open_artifact(generation.embeddings, 'embeddings')
     try:
@@ -130,7 +132,6 @@ def _write_encoder(generation: Generation, snapshot: Artifact, config: Config) -
         inputs={'snapshot': snapshot.digest},
         step=generation.step,
     )
-    hand_on_time(snapshot, generation)
 
 
 def _embed(
@@ -174,6 +175,13 @@ def _only_builder(run: epath.Path) -> Iterator[IO | None]:
             print(f'Another builder is at work on {run}. Waiting for it to end.', file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock
+
+
+def _is_there(snapshot: Artifact) -> bool:
+    try:
+        return open_artifact(snapshot.path, 'snapshot').digest == snapshot.digest
+    except RealmError:
+        return False
 
 
 def _is_finished(run: epath.Path) -> bool:

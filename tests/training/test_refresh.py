@@ -25,10 +25,12 @@ from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import (
     generation_of_step,
     newest_generation,
+    newest_snapshot,
     problem_of_step,
     publish_snapshot,
     report_problem,
 )
+from realm_tf.training.index_builder import build_generation
 from realm_tf.training.refresh import Refresh
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
@@ -280,6 +282,15 @@ def publish(run, step, first, config, corpus):
     configuration = recipe(config, *pretrain.RECIPE)
     arguments = encoder.retriever(), encoder.vocabulary, configuration, open_artifact(corpus)
     publish_snapshot(epath.Path(run), step, *arguments)
+
+
+def test_a_corpus_that_the_run_is_not_trained_with_is_refused(snapshot_run, tmp_path):
+    with make_artifact(tmp_path / 'corpus', 'corpus', configuration={}, inputs={}) as draft:
+        (draft.path / 'blocks').write_text('other blocks')
+    run = epath.Path(snapshot_run)
+    with pytest.raises(RealmError, match='was not made from the corpus'):
+        build_generation(run, newest_snapshot(run), tmp_path / 'corpus', beam_options=[], lock=None)
+    assert newest_generation(run, until=100) is None
 
 
 @pytest.mark.slow
