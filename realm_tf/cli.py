@@ -221,7 +221,7 @@ def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
 @_overwrite
 @configured('pretrain', 'embed', 'index')
 def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run, strategy, tpu, overwrite, config):
-    """Pre-train retriever and reader together, refreshing the index beside it."""
+    """Pre-train retriever and reader together, with an index that is refreshed from the weights in training."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
 
@@ -257,19 +257,19 @@ def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run,
 @realm.command()
 @click.option('--run', required=True, type=INPUT, help='Directory of the pre-training run.')
 @click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
-@click.option('--parent', type=int, hidden=True, help='End when this process does.')
-def refresh(run, corpus, parent):
-    """Build an index generation from every new snapshot of a pre-training run.
+@click.option('--nice', default=0, help='How far to yield to other processes on this machine.')
+@click.argument('beam_options', nargs=-1, type=click.UNPROCESSED)
+def refresh(run, corpus, nice, beam_options):
+    """Build an index generation from the newest snapshot of a pre-training run, again and again until it is finished.
 
-    `realm pretrain` starts this beside itself.
+    `realm pretrain` starts this beside itself. With pretrain.refresh=external it does not: run it where the directory
+    of the run is seen. BEAM_OPTIONS, after “--”, are those of Apache Beam for the job that embeds the corpus:
+    realm refresh --run RUN --corpus CORPUS -- --num_workers 64
     """
-    from realm_tf.training.refresh import NICENESS, ended, run_refresh
+    from realm_tf.training.index_builder import run_builder
 
-    if parent is None:
-        run_refresh(run, corpus)
-    else:
-        os.nice(NICENESS)
-        run_refresh(run, corpus, until=lambda: ended(parent))
+    os.nice(nice)
+    run_builder(run, corpus, beam_options)
 
 
 @realm.command()
@@ -362,14 +362,18 @@ _KINDS = {'pretraining_corpus': 'corpus'}
 
 
 def _inputs(**paths: str | None) -> dict[str, str]:
-    """Digests of artefacts, and checksums of files, by role."""
+    """Digests of artefacts, and checksums of files, by role; of a training in progress, what is read is not removed."""
     from realm_tf.artifacts import file_checksum, open_artifact
+    from realm_tf.training.leases import lease_while_running
 
-    return {
-        role: file_checksum(path) if role == 'questions' else open_artifact(path, _KINDS.get(role, role)).digest
-        for role, path in paths.items()
-        if path is not None
-    }
+    digests = {}
+    for role, path in paths.items():
+        if path is not None and role == 'questions':
+            digests[role] = file_checksum(path)
+        elif path is not None:
+            digests[role] = open_artifact(path, _KINDS.get(role, role)).digest
+            lease_while_running(path)
+    return digests
 
 
 def _is_current(output: str, kind: str, configuration, inputs) -> bool:

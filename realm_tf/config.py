@@ -14,6 +14,7 @@ import pydantic
 import yaml
 from etils import epath
 
+from realm_tf.cadence import Cadence
 from realm_tf.errors import RealmError
 
 
@@ -156,10 +157,43 @@ class PretrainConfig:
     marginal: Literal['token', 'span'] = _setting(
         'token', 'Marginal likelihood of each wordpiece (released code), or of the whole span (paper).'
     )
-    refresh_every: int = _setting(500, 'Steps between snapshots for the index refresh.')
+    refresh: Literal['asynchronous', 'synchronous', 'external', 'none'] = _setting(
+        'asynchronous',
+        'Who refreshes the index: a builder beside the training; one that the training waits for at each refresh step; '
+        'a realm refresh elsewhere; nobody.',
+    )
+    refresh_every: int | str = _setting(
+        500, 'Steps between snapshots for the index refresh, or a schedule of them: 0-2000:200,2000-:500.'
+    )
     refresh_workers: int = _setting(16, 'Workers that embed the corpus in a refresh.')
+    refresh_beam_options: tuple[str, ...] = _setting(
+        (), 'More options of Apache Beam for the job that embeds the corpus, such as --runner=DataflowRunner.'
+    )
+    max_stale_steps: int | None = _setting(
+        None, 'Most steps between the weights in training and those of the index; unset: no bound.'
+    )
+    when_stale: Literal['warn', 'wait'] = _setting('warn', 'What the training does at that bound.')
+    query_weights: Literal['generation', 'live'] = _setting(
+        'generation', 'What embeds queries: the weights that embedded the blocks of the index, or those in training.'
+    )
     checkpoint_every: int = _setting(500, 'Steps between checkpoints.')
     optimizer: OptimizerConfig = OptimizerConfig()
+
+    @pydantic.field_validator('refresh_every')
+    @classmethod
+    def _is_a_cadence(cls, value: int | str) -> int | str:
+        Cadence.parse(value)
+        return value
+
+    @pydantic.field_validator('max_stale_steps')
+    @classmethod
+    def _can_be_kept(cls, value: int | None, others: pydantic.ValidationInfo) -> int | None:
+        # A field that is itself wrong is not among the others.
+        if value is not None and 'refresh_every' in others.data:
+            longest = Cadence.parse(others.data['refresh_every']).longest
+            if value <= longest:
+                raise ValueError(f'it must be more than the {longest} steps between two refreshes')
+        return value
 
 
 @_section
@@ -391,7 +425,9 @@ def config_from_dict(values: Mapping[str, Any], source: str = 'the configuration
         name = '.'.join(str(part) for part in problem['loc'])
         if problem['type'] == 'unexpected_keyword_argument':
             raise RealmError(f'In {source} there is no setting {name!r}.') from error
-        raise RealmError(f'In {source}, {name} = {problem["input"]!r}: {problem["msg"].lower()}.') from error
+        message = problem['msg'].removeprefix('Value error, ')
+        message = message[:1].lower() + message[1:]
+        raise RealmError(f'In {source}, {name} = {problem["input"]!r}: {message}.') from error
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:

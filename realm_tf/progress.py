@@ -79,6 +79,11 @@ class Progress:
         print(str(self._bar).strip(), file=self._stream, flush=True)
 
 
+def say(text: str) -> None:
+    """Prints a line to standard error, above the bars that stand there."""
+    tqdm.tqdm.write(text, file=sys.stderr)
+
+
 def tracked(items, name: str, unit: str = 'item', total: int | None = None) -> Iterator:
     """Iterates over `items`, showing progress."""
     with Progress(name, len(items) if total is None else total, unit) as progress:

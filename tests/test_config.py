@@ -45,6 +45,8 @@ def test_file_wins_over_preset_and_override_over_file(tmp_path):
         ('pretrain.steps=many', "pretrain.steps = 'many'.*valid integer"),
         ('encoder.activation=relu', "'gelu_tanh' or 'gelu'"),
         ('seed', 'is not NAME=VALUE'),
+        ('pretrain.refresh_every=0-20:5', "pretrain.refresh_every = '0-20:5': the last phase must have no end"),
+        ('pretrain.max_stale_steps=4', 'pretrain.max_stale_steps = 4: it must be more than the 4 steps'),
     ],
 )
 def test_a_wrong_setting_is_named(override, sentence):

@@ -1,10 +1,17 @@
 """The index that candidates are retrieved from, which changes while the training runs."""
 
+import concurrent.futures
+import dataclasses
+import time
+
 import numpy as np
 import tensorflow as tf
 from etils import epath
 
+from realm_tf.artifacts import open_artifact
+from realm_tf.errors import RealmError
 from realm_tf.models.dual_encoder import DualEncoder
+from realm_tf.progress import say
 from realm_tf.search.index import open_index
 from realm_tf.search.searcher import Keeps, Searcher
 from realm_tf.training.generations import Generation, collect_generations, newest_generation
@@ -13,31 +20,61 @@ from realm_tf.weights.parameters import load_parameters
 
 
 class CurrentIndex:
-    """The index generation in use, and the retriever that its documents were embedded with.
+    """The index generation in use, and the retriever that embeds the queries for it.
+
+    `look` and `staleness` are called between two steps, `swap` and `search` where the batches are made, which may be
+    another thread. A new generation is opened, and its checksums read, by a thread of its own.
 
     Args:
       run: directory of the run.
-      retriever: a dual encoder to load the generation's parameters into; it belongs to this object from then on.
+      retriever: a dual encoder that belongs to this object from then on: the parameters of the generation in use are
+        loaded into it.
       first: what is used until the run has a generation of its own.
+      step: steps of the training made so far; generations of later steps are of a run that was stopped and went back.
+      live: whether `retriever` is the one in training instead, whose parameters stay as they are. They change while a
+        batch is embedded, so that a run is then not the same bit by bit when it is made again.
     """
 
-    def __init__(self, run: epath.Path, retriever: DualEncoder, first: Generation):
+    def __init__(
+        self, run: epath.Path, retriever: DualEncoder, first: Generation, *, step: int = 0, live: bool = False
+    ):
         self._run = run
         self._retriever = retriever
+        self._live = live
         self._embed = tf.function(retriever.embed_queries, reduce_retracing=True)
-        self._use(newest_generation(run) or first)
+        self._started = time.time()
+        self._opener = concurrent.futures.ThreadPoolExecutor(1)
+        self._opening: concurrent.futures.Future | None = None
+        self._last_search: tuple[np.ndarray, int, Keeps, int, np.ndarray] | None = None
+        self._overlap: dict[str, float] = {}
+        # What the batch of a step was made with, until its metrics are asked for.
+        self._used: dict[int, tuple[Generation, dict[str, float]]] = {}
+        self._newest = self._open_newest(until=step - 1) or _open(first)
+        self._use(self._newest)
 
-    def swap_to_newest(self) -> None:
-        """Swaps to the newest generation, if it is another one."""
-        newest = newest_generation(self._run)
-        if newest is not None and newest.step > self._generation.step:
+    @property
+    def newest_step(self) -> int:
+        """The step of the newest generation that is open: batches are made with it from the step after on."""
+        return self._newest.generation.step
+
+    def look(self, step: int) -> None:
+        """Looks for a generation newer than those open, of a step up to and with `step`; returns at once."""
+        if self._opening is None:
+            newest = newest_generation(self._run, until=step)
+            if newest is not None and newest.step > self.newest_step:
+                self._opening = self._opener.submit(self._open_newest, step)
+        elif self._opening.done():
+            opened, self._opening = self._opening.result(), None
+            if opened is not None and opened.generation.step > self.newest_step:
+                self._newest = opened
+
+    def swap(self, step: int) -> None:
+        """Swaps to the newest open generation of a step before `step`, for the batch that is trained on after it."""
+        newest = self._newest
+        if self._now.generation.step < newest.generation.step < step:
             self._use(newest)
-            collect_generations(self._run, in_use=newest.step)
-
-    def _use(self, generation: Generation) -> None:
-        self._searcher: Searcher = open_index(generation.index)
-        load_parameters(self._retriever, generation.encoder / RETRIEVER)
-        self._generation = generation
+            collect_generations(self._run, in_use=newest.generation.step)
+        self._used[step + 1] = self._now.generation, self._overlap
 
     def search(self, query_ids: np.ndarray, k: int, keeps: Keeps, margin: int) -> np.ndarray:
         """The best blocks of each query that a filter keeps: see `Searcher.search_filtered`.
@@ -52,9 +89,72 @@ class CurrentIndex:
           Block ids, int64 `[batch, k]`; -1 where there are fewer.
         """
         embeddings = self._embed(tf.constant(query_ids)).numpy()
-        return self._searcher.search_filtered(embeddings, k, keeps, margin).block_ids
+        found = self._now.searcher.search_filtered(embeddings, k, keeps, margin).block_ids
+        self._last_search = query_ids, k, keeps, margin, found
+        return found
 
     def staleness(self, step: int) -> dict[str, float]:
-        """How old the index is: in steps, and its generation's step."""
-        generation = self._generation.step
-        return {'generation': generation, 'staleness_steps': step - generation}
+        """How old the index was that the batch of a step was made with; once a step.
+
+        Returns:
+          `generation`: the step of its weights; `staleness_steps`: how many steps ago that was; `staleness_minutes`:
+          and how many minutes (since the training was started, for the index that it started with); and from the first
+          swap on `overlap_at_k`: the share of blocks, of those that the generation before found for the batch before
+          the swap, that this one finds too.
+        """
+        generation, overlap = self._used.pop(step)
+        seconds = time.time() - (generation.weights_time() or self._started)
+        return {
+            'generation': generation.step,
+            'staleness_steps': step - generation.step,
+            'staleness_minutes': seconds / 60,
+            **overlap,
+        }
+
+    def _use(self, opened: '_Opened') -> None:
+        self._now = opened
+        if not self._live:
+            load_parameters(self._retriever, opened.generation.encoder / RETRIEVER)
+        if self._last_search is not None:
+            *search, before = self._last_search
+            self._overlap = {'overlap_at_k': overlap(before, self.search(*search))}
+
+    def _open_newest(self, until: int) -> '_Opened | None':
+        """Opens the newest generation that is whole; one that is not is said to be so, and removed."""
+        while (generation := newest_generation(self._run, until)) is not None:
+            try:
+                return _open(generation)
+            except RealmError as error:
+                say(
+                    f'The index generation of step {generation.step} is not used: {error} It was removed, and is made '
+                    'again if its snapshot is still the newest.'
+                )
+                generation.remove()
+        return None
+
+
+def overlap(before: np.ndarray, after: np.ndarray) -> float:
+    """The share of the blocks in `before` that are in the same row of `after` too.
+
+    Args:
+      before: block ids, int64 `[batch, k]`; -1 where there is none.
+      after: block ids, int64 `[batch, k]`.
+    """
+    found = before >= 0
+    # [batch, k]
+    common = (before[:, :, None] == after[:, None, :]).any(axis=-1) & found
+    return float(common.sum() / max(1, found.sum()))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    generation: Generation
+    searcher: Searcher
+
+
+def _open(generation: Generation) -> _Opened:
+    """Opens a generation, and checks that its parts are whole and belong together."""
+    encoder = open_artifact(generation.encoder, 'encoder').verify()
+    embeddings = open_artifact(generation.embeddings, 'embeddings').require_input('encoder', encoder)
+    open_artifact(generation.index, 'index').verify()
+    return _Opened(generation, open_index(generation.index, embeddings))

@@ -29,7 +29,7 @@ def run_training(
     checkpoints: Checkpoints,
     checkpoint_every: int,
     first_step: int,
-    after_step: Callable[[int], Mapping[str, float]] = lambda step: {},
+    after_step: Callable[[int, Callable[[], bool]], Mapping[str, float]] = lambda step, asked_to_stop: {},
     is_chief: bool = True,
 ) -> None:
     """Trains from `first_step` to `steps`, one batch ahead on the host.
@@ -47,7 +47,8 @@ def run_training(
       checkpoints: where state is saved.
       checkpoint_every: steps between two checkpoints.
       first_step: steps already made.
-      after_step: called with the number of steps made; what it returns is added to the metrics.
+      after_step: called with the number of steps made, and a function that says whether the training was asked to
+        stop, which whatever waits must heed; what it returns is added to the metrics.
       is_chief: whether this process writes metrics and checkpoints; of several workers one does.
 
     Raises:
@@ -69,7 +70,7 @@ def run_training(
                 _write_aside(batch, directory, step, metrics['loss'])
             seconds = time.monotonic() - started
             timing = {'seconds': seconds, 'waited_seconds': waited, 'waited_share': waited / seconds}
-            log(step + 1, metrics | timing | after_step(step + 1))
+            log(step + 1, metrics | timing | after_step(step + 1, asked_to_stop))
             progress.advance(1, loss=metrics['loss'])
             stopping = asked_to_stop()
             if is_chief and ((step + 1) % checkpoint_every == 0 or stopping):

@@ -11,12 +11,12 @@ from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
-from realm_tf.training.generations import Generation, forget_after, publish_snapshot
+from realm_tf.training.generations import Generation, publish_snapshot
 from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.pretraining_batch import PretrainingBatches
 from realm_tf.training.pretraining_loss import pretraining_loss
-from realm_tf.training.refresh import builder_process
+from realm_tf.training.refresh import Refresh
 from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.strategies import is_chief, make_strategy
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
@@ -41,8 +41,8 @@ def train(
 ) -> Artifact | None:
     """Pre-trains retriever and knowledge-augmented encoder together, and publishes `run/encoder`.
 
-    An index builder runs beside the training, in a process of its own: it embeds the corpus with the newest snapshot
-    and publishes an index generation, and the training swaps to it at the next batch.
+    An index builder runs beside the training, in a process of its own or on another machine: it embeds the corpus with
+    the newest snapshot and publishes an index generation, and the training swaps to it without stopping.
 
     Args:
       corpus_path: the knowledge corpus, which candidates are retrieved from.
@@ -59,7 +59,7 @@ def train(
       The encoder; None in a worker that is not the chief, which writes nothing.
 
     Raises:
-      RealmError: if the inputs do not fit each other, or the builder fails.
+      RealmError: if the inputs do not fit each other, or the training must wait for an index that cannot be made.
     """
     run = epath.Path(run)
 
@@ -109,27 +109,19 @@ def train(
     if pretraining_corpus_path is not None:
         inputs['pretraining_corpus'] = pretraining.artifact.digest
     configuration = recipe(config, *RECIPE)
-    forget_after(run, first_step)
 
     def publish(step: int) -> None:
-        publish_snapshot(run, step, retriever, corpus.vocabulary, configuration)
-
-    if first_step and first_step % settings.refresh_every == 0:
-        publish(first_step)
+        publish_snapshot(run, step, retriever, corpus.vocabulary, configuration, corpus.artifact)
 
     # Loop.
-    with builder_process(run, corpus.artifact.path) as check_builder:
-        current = CurrentIndex(run, start.retriever(config), first_generation)
+    live = config.pretrain.query_weights == 'live'
+    embeds_queries = retriever if live else start.retriever(config)
+    current = CurrentIndex(run, embeds_queries, first_generation, step=first_step, live=live)
+    with Refresh(run, corpus.artifact.path, config.pretrain, current, publish, first_step) as refresh:
 
         def make_batch(step: int) -> Batch:
-            current.swap_to_newest()
+            current.swap(step)
             return batches.of_step(step, current)
-
-        def after_step(step: int) -> Mapping[str, float]:
-            check_builder()
-            if step % config.pretrain.refresh_every == 0 and step < config.pretrain.steps:
-                publish(step)
-            return current.staleness(step)
 
         def train_step(batch: Batch) -> Mapping[str, float]:
             made = update(batch)
@@ -144,7 +136,7 @@ def train(
             checkpoints=checkpoints,
             checkpoint_every=settings.checkpoint_every,
             first_step=first_step,
-            after_step=after_step,
+            after_step=refresh.after_step,
             is_chief=is_chief(strategy),
         )
     if not is_chief(strategy):

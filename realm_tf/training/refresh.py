@@ -1,161 +1,226 @@
-"""The index refresh: a process beside the trainer that turns its newest snapshot into an index generation."""
+"""The trainer's side of the index refresh: it publishes snapshots, keeps a builder alive, and looks for generations."""
 
-import contextlib
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from etils import epath
 
-from realm_tf.artifacts import Artifact, open_artifact
-from realm_tf.config import config_from_dict
+from realm_tf.cadence import Cadence
+from realm_tf.config import PretrainConfig
 from realm_tf.errors import RealmError
-from realm_tf.text.vocabulary import Vocabulary
-from realm_tf.training.generations import Generation, generation_of_step, newest_generation, newest_snapshot
+from realm_tf.guarded_process import GuardedProcess
+from realm_tf.progress import say
+from realm_tf.training.current_index import CurrentIndex
+from realm_tf.training.generations import (
+    forget_problems,
+    forget_snapshots_after,
+    newest_problem,
+    newest_snapshot,
+    problem_of_step,
+)
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 # The builder yields to the trainer where they share cores.
 NICENESS = 5
+# What is published after a step is found by the batch after the next one, which is trained on two steps later: the next
+# one is being made already.
+STEPS_AHEAD = 2
+_MOST_DEATHS_IN_A_WAIT = 3
+_MOST_SECONDS_BEFORE_A_RESTART = 60
 
 
-def run_refresh(run: epath.PathLike, corpus_path: epath.PathLike, *, until: Callable[[], bool] = lambda: False) -> None:
-    """Builds a generation from every snapshot that is the newest when the builder is free, for as long as it is let.
+class Refresh:
+    """Keeps the index of a pre-training fresh, as its settings say.
 
     Args:
-      run: directory of the pre-training run.
+      run: directory of the run.
       corpus_path: the knowledge corpus.
-      until: the work ends when this is true.
-
-    Raises:
-      RealmError: if a generation cannot be built; in particular if its recall is too low to publish it.
+      settings: who refreshes the index, how often, and how old it may become.
+      current: the index in use.
+      publish: publishes the snapshot of a step.
+      first_step: steps made so far.
     """
-    run = epath.Path(run)
-    received: list[int] = []
 
-    def stop(number: int, frame) -> None:
-        # An exit that unwinds, so that the embedding job in progress ends with the builder. Where the interpreter is in
-        # a callback that swallows exceptions, the loop sees what was received.
-        received.append(number)
-        sys.exit(128 + number)
+    def __init__(
+        self,
+        run: epath.Path,
+        corpus_path: epath.PathLike,
+        settings: PretrainConfig,
+        current: CurrentIndex,
+        publish: Callable[[int], None],
+        first_step: int,
+    ):
+        self._run = run
+        self._settings = settings
+        self._cadence = Cadence.parse(settings.refresh_every)
+        self._current = current
+        self._publish = publish
+        self._first_step = first_step
+        # Of a generation of a later step no batch would be made.
+        self._last_use = settings.steps - STEPS_AHEAD
+        self._told_problem = 0
+        self._told_staleness = 0
+        has_builder = settings.refresh in ('asynchronous', 'synchronous')
+        self._builder = _Builder(run, corpus_path) if has_builder else None
 
-    def is_over() -> bool:
-        return bool(received) or until()
-
-    signal.signal(signal.SIGTERM, stop)
-    while not is_over():
-        snapshot = newest_snapshot(run)
-        built = newest_generation(run)
-        if snapshot is None or (built is not None and built.step >= snapshot.counts['step']):
-            time.sleep(POLL_SECONDS)
-            continue
+    def __enter__(self) -> 'Refresh':
+        """Starts the builder, and does what the step that the training goes on from left undone."""
+        if self._settings.refresh != 'none':
+            forget_problems(self._run)
+            # The snapshot of this step is published again.
+            forget_snapshots_after(self._run, self._first_step - 1)
+        if self._builder is not None:
+            self._builder.start()
         try:
-            build_generation(run, snapshot, corpus_path, until=is_over)
-        except RealmError:
-            # The trainer keeps the newest few: one that it removed before it was read is out of date anyway.
-            if snapshot.path.exists():
-                raise
+            if self._first_step:
+                self._resume()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
 
+    def __exit__(self, *exception) -> None:
+        """Ends the builder."""
+        if self._builder is not None:
+            self._builder.end()
 
-def build_generation(
-    run: epath.Path, snapshot: Artifact, corpus_path: epath.PathLike, *, until: Callable[[], bool] = lambda: False
-) -> Generation:
-    """Embeds the corpus with a snapshot and builds its index; parts that an interrupted builder left are kept."""
-    # The networks need TensorFlow, which a builder that waits should not.
-    from realm_tf.search.index import build_index
-    from realm_tf.weights.encoder_artifact import RETRIEVER, VOCABULARY, write_encoder
-    from realm_tf.weights.networks import make_retriever
-    from realm_tf.weights.parameters import load_parameters
+    def after_step(self, step: int, asked_to_stop: Callable[[], bool]) -> dict[str, float]:
+        """Publishes a snapshot if it is time, looks for a generation, and waits for one if the settings ask for it.
 
-    config = config_from_dict(snapshot.configuration, source=str(snapshot.path))
-    generation = generation_of_step(run, snapshot.counts['step'])
-    if not _is_made_from(generation, snapshot):
-        retriever = make_retriever(config)
-        load_parameters(retriever, snapshot.path / RETRIEVER)
-        write_encoder(
-            generation.encoder,
-            configuration=snapshot.configuration,
-            vocabulary=Vocabulary.read(snapshot.path / VOCABULARY),
-            retriever=retriever,
-            knowledge_augmented_encoder=None,
-            inputs={'snapshot': snapshot.digest},
-            step=generation.step,
-        )
-    _run_job(
-        [
-            *(sys.executable, '-m', 'beam_jobs.embed_blocks'),
-            *('--corpus', str(corpus_path)),
-            *('--encoder', str(generation.encoder)),
-            *('--output', str(generation.embeddings)),
-            *('--num_workers', str(config.pretrain.refresh_workers)),
-            *('--threads_per_worker', '1'),
-            *('--set', f'embed.tokens_per_batch={config.embed.tokens_per_batch}'),
-        ],
-        until,
-    )
-    build_index(generation.embeddings, generation.index, config.index, seed=config.seed)
-    return generation
+        Args:
+          step: steps made.
+          asked_to_stop: ends the wait when it is true.
 
+        Returns:
+          How old the index was that this step's batch was made with.
 
-@contextlib.contextmanager
-def builder_process(run: epath.Path, corpus_path: epath.PathLike) -> Iterator[Callable[[], None]]:
-    """Runs the builder as a process beside this one, and ends it on leaving.
+        Raises:
+          RealmError: if a generation that it must wait for cannot come.
+        """
+        if self._settings.refresh != 'none':
+            self._refresh(step, asked_to_stop)
+        return self._current.staleness(step)
 
-    Yields:
-      A function that raises a `RealmError` if the builder has failed.
-    """
-    log_path = run / 'refresh.log'
-    with log_path.open('a') as log:
-        builder = subprocess.Popen(
-            [sys.executable, '-m', 'realm_tf.cli', 'refresh', '--run', str(run), '--corpus', str(corpus_path)]
-            + ['--parent', str(os.getpid())],
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-        )
+    def _resume(self) -> None:
+        if self._settings.refresh == 'synchronous':
+            # The next batch must be made with what it would have been made with. That is not this step's snapshot, if
+            # it has one: see STEPS_AHEAD.
+            self._require_snapshot_or_generation(self._cadence.last(self._first_step - 1))
+            self._wait(self._first_step - 1, lambda: False)
+        if self._settings.refresh != 'none':
+            self._refresh(self._first_step, lambda: False)
 
-    def check():
-        if builder.poll() is not None:
-            last = log_path.read_text().strip().splitlines()[-1:] or ['it said nothing']
+    def _require_snapshot_or_generation(self, step: int) -> None:
+        self._look(step)
+        snapshot = newest_snapshot(self._run)
+        if self._current.newest_step < step and (snapshot is None or snapshot.counts['step'] != step):
             raise RealmError(
-                f'The index builder ended with status {builder.returncode}: {last[0]} (all of it: {log_path})'
+                f'{self._run} cannot go on from step {self._first_step} as if it had not stopped: the index generation '
+                f'of step {step} is damaged or gone, and so is its snapshot. Remove the last checkpoint, to go on from '
+                'the one before, or train again with --overwrite.'
             )
 
-    try:
-        yield check
-    finally:
-        builder.terminate()
-        builder.wait()
+    def _refresh(self, step: int, asked_to_stop: Callable[[], bool]) -> None:
+        if self._cadence.includes(step) and step <= self._last_use:
+            self._publish(step)
+        self._look(step)
+        self._wait(step, asked_to_stop)
+        self._warn_if_stale(step)
+
+    def _look(self, step: int) -> None:
+        self._current.look(step)
+        if self._builder is not None:
+            self._builder.restart_if_it_ended()
+        failed = newest_problem(self._run)
+        if failed > self._told_problem:
+            self._told_problem = failed
+            say(
+                f'The index was not refreshed with the weights of step {failed}: {problem_of_step(self._run, failed)} '
+                f'The index of step {self._current.newest_step} stays in use.'
+            )
+
+    def _wait(self, step: int, asked_to_stop: Callable[[], bool]) -> None:
+        deaths = self._builder.deaths if self._builder is not None else 0
+        told = False
+        while self._must_wait(step) and not asked_to_stop():
+            self._refuse_to_wait_in_vain(step, deaths)
+            if self._settings.refresh != 'synchronous' and not told:
+                told = True
+                say(f'Step {step} waits for a newer index than that of step {self._current.newest_step}.')
+            time.sleep(POLL_SECONDS)
+            self._look(step)
+
+    def _must_wait(self, step: int) -> bool:
+        if self._settings.refresh == 'synchronous':
+            return self._current.newest_step < self._cadence.last(min(step, self._last_use))
+        return self._settings.when_stale == 'wait' and self._is_too_stale(step) and step <= self._last_use
+
+    def _is_too_stale(self, step: int) -> bool:
+        most = self._settings.max_stale_steps
+        return most is not None and step + STEPS_AHEAD - self._current.newest_step > most
+
+    def _refuse_to_wait_in_vain(self, step: int, deaths: int) -> None:
+        newest = self._cadence.last(step)
+        problem = problem_of_step(self._run, newest)
+        if problem is not None:
+            raise RealmError(
+                f'The training waits at step {step} for an index newer than that of step {self._current.newest_step}, '
+                f'and the one of step {newest} could not be made: {problem} The same command goes on from here.'
+            )
+        if self._builder is not None and self._builder.deaths - deaths > _MOST_DEATHS_IN_A_WAIT:
+            raise RealmError(
+                f'The training waits at step {step} for the index builder, which ended {self._builder.deaths - deaths} '
+                f'times, with status {self._builder.status} the last time: see {self._builder.log_path}.'
+            )
+
+    def _warn_if_stale(self, step: int) -> None:
+        if not self._is_too_stale(step):
+            self._told_staleness = 0
+            return
+        staleness = step + STEPS_AHEAD - self._current.newest_step
+        # Once, and again as often as it has grown by as much again.
+        times = staleness // self._settings.max_stale_steps
+        if times > self._told_staleness:
+            self._told_staleness = times
+            say(
+                f'The index is stale at step {step}: its weights are those of step {self._current.newest_step}, '
+                f'and pretrain.max_stale_steps is {self._settings.max_stale_steps}.'
+            )
 
 
-def ended(parent: int) -> bool:
-    """Whether the process that started this one is gone."""
-    return os.getppid() != parent
+class _Builder:
+    """The builder as a process beside this one, started again when it ends."""
 
+    def __init__(self, run: epath.Path, corpus_path: epath.PathLike):
+        self.log_path = run / 'refresh.log'
+        self.deaths = 0
+        self.status: int | None = None
+        self._command = [sys.executable, '-m', 'realm_tf.cli', 'refresh', '--run', str(run)]
+        self._command += ['--corpus', str(corpus_path), '--nice', str(NICENESS)]
 
-def _run_job(command: list[str], until: Callable[[], bool]) -> None:
-    """Runs a job in a process group of its own and waits; ends the whole group if `until` turns true."""
-    job = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
-    try:
-        while job.poll() is None:
-            if until():
-                raise KeyboardInterrupt
-            time.sleep(POLL_SECONDS / 5)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(job.pid, signal.SIGTERM if job.poll() is None else signal.SIGKILL)
-        job.wait()
-    if job.returncode:
-        raise RealmError(f'The embedding job ended with status {job.returncode}: {" ".join(command)}')
+    def start(self) -> None:
+        with self.log_path.open('a') as log:
+            self._process = GuardedProcess(self._command, log=log)
+        self._started = time.monotonic()
+        self._has_ended = False
 
+    def restart_if_it_ended(self) -> None:
+        """Starts it again, later each time, so that one that cannot work does not keep the machine busy."""
+        if self._process.poll() is None:
+            return
+        pause = min(2**self.deaths, _MOST_SECONDS_BEFORE_A_RESTART)
+        if not self._has_ended:
+            self._has_ended, self.status, self._ended = True, self._process.poll(), time.monotonic()
+            last = self.log_path.read_text().strip().splitlines()[-1:] or ['it said nothing']
+            say(
+                f'The index builder ended with status {self.status}: {last[0]} (all of it: {self.log_path}). '
+                f'It is started again in {pause} s.'
+            )
+        if time.monotonic() - self._ended >= pause:
+            self.deaths += 1
+            self._process.end()
+            self.start()
 
-def _is_made_from(generation: Generation, snapshot: Artifact) -> bool:
-    """Whether the generation's encoder is there and the snapshot's own; the place of another one is cleared."""
-    try:
-        open_artifact(generation.encoder, 'encoder').require_input('snapshot', snapshot)
-    except RealmError:
-        generation.remove()
-        return False
-    return True
+    def end(self) -> None:
+        self._process.end()

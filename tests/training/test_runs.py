@@ -1,4 +1,4 @@
-"""The trainings end to end, on a corpus of a few towns: resume, lineage, the refresh beside the training."""
+"""ICT and fine-tuning end to end, on a corpus of a few towns: resume, lineage. Pre-training is in test_refresh.py."""
 
 import dataclasses
 import json
@@ -8,17 +8,15 @@ import subprocess
 import sys
 
 import numpy as np
-import psutil
 import pytest
 
 from realm_tf.artifacts import open_artifact
 from realm_tf.config import config_from_dict, config_to_dict, recipe
 from realm_tf.errors import RealmError
-from realm_tf.training import finetune, ict, pretrain
+from realm_tf.training import finetune, ict
 from realm_tf.training.checkpoints import steps_below
-from realm_tf.training.generations import generation_of_step
 from realm_tf.training.runs import prepare_run
-from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
+from realm_tf.weights.encoder_artifact import RETRIEVER
 from realm_tf.weights.tensor_files import read_tensors
 
 
@@ -29,10 +27,6 @@ def with_settings(config, section, **settings):
 def prepared(run, result, config, *sections):
     assert prepare_run(run, result, configuration=recipe(config, *sections), inputs={}, overwrite=True)
     return run
-
-
-def command_lines():
-    return [' '.join(process.info['cmdline'] or ()) for process in psutil.process_iter(['cmdline'])]
 
 
 def losses(run):
@@ -74,35 +68,6 @@ def test_ict_learns_and_a_killed_run_goes_on_as_if_it_had_not_been(
     assert losses(killed) == losses(whole)
     for name, tensor in read_tensors(whole / 'encoder' / RETRIEVER).items():
         np.testing.assert_array_equal(tensor, read_tensors(killed / 'encoder' / RETRIEVER)[name])
-
-
-def test_pretraining_refreshes_its_index_in_a_process_of_its_own(
-    tmp_path, tiny_corpus, tiny_spans, tiny_encoder, tiny_embeddings, tiny_index, tiny_config
-):
-    config = with_settings(tiny_config, 'pretrain', steps=400, batch_size=2, refresh_every=2, checkpoint_every=200)
-    run = prepared(tmp_path / 'run', 'encoder', config, 'pretrain', 'embed', 'index')
-    inputs = (tiny_corpus, tiny_spans, tiny_encoder, tiny_embeddings, tiny_index)
-    pretrain.train(*inputs, run, config)
-    # Neither the builder nor the job it was at outlives the training.
-    assert not [line for line in command_lines() if str(run) in line]
-
-    metrics = [json.loads(line) for line in (run / 'metrics.jsonl').read_text().splitlines()]
-    assert [line['step'] for line in metrics] == list(range(1, 401))
-    assert all(np.isfinite(line['loss']) and 0 <= line['null_probability'] <= 1 for line in metrics)
-    assert all(line['staleness_steps'] == line['step'] - line['generation'] for line in metrics)
-    generations = sorted({line['generation'] for line in metrics})
-    assert generations[0] == 0 and len(generations) > 1
-    newest = generation_of_step(run, generations[-1])
-    embeddings = open_artifact(newest.embeddings, 'embeddings')
-    embeddings.require_input('encoder', open_artifact(newest.encoder, 'encoder'))
-    assert open_artifact(newest.index, 'index').counts['recall'] >= config.index.minimum_recall
-    # The builder embedded with weights of its step: neither those of the start nor those of the end.
-    name = 'tower/projection/kernel'
-    built, start, end = (
-        read_tensors(encoder / RETRIEVER)[name] for encoder in (newest.encoder, tiny_encoder, run / 'encoder')
-    )
-    assert np.abs(built - start).max() > 0 and np.abs(built - end).max() > 0
-    assert Encoder.open(run / 'encoder').artifact.counts['step'] == 400
 
 
 def test_finetuning_learns_to_answer(

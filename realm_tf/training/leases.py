@@ -1,0 +1,52 @@
+"""Leases: a process that reads an index generation says so, and the generation is not collected under it.
+
+A lease is a hidden file in the generation's directory that its holder writes again every minute. One that was not
+written for ten minutes is void: its holder was killed, or is cut off.
+"""
+
+import atexit
+import os
+import socket
+import sys
+import threading
+import time
+
+from etils import epath
+
+VOID_AFTER_SECONDS = 600.0
+_RENEWED_EVERY_SECONDS = 60.0
+_PREFIX = '.lease-'
+
+
+def lease_while_running(artifact: epath.PathLike) -> None:
+    """Keeps the index generation that an artefact belongs to until this process ends, if it belongs to one.
+
+    Where its directory cannot be written to, a line on standard error says that it is not kept.
+    """
+    directory = epath.Path(os.path.abspath(artifact) if '://' not in str(artifact) else artifact).parent
+    if directory.parent.name != 'generations':
+        return
+    lease = directory / f'{_PREFIX}{socket.gethostname()}-{os.getpid()}'
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(_RENEWED_EVERY_SECONDS):
+            lease.write_text(str(time.time()))
+
+    def give_back() -> None:
+        ended.set()
+        lease.unlink(missing_ok=True)
+
+    try:
+        lease.write_text(str(time.time()))
+    except OSError as error:
+        print(f'{directory} may be removed while it is read: no lease can be written there ({error}).', file=sys.stderr)
+        return
+    atexit.register(give_back)
+    threading.Thread(target=renew, daemon=True).start()
+
+
+def is_leased(generation: epath.Path) -> bool:
+    """Whether a process reads the generation in this directory, as far as its leases say."""
+    leases = (child for child in generation.iterdir() if child.name.startswith(_PREFIX))
+    return any(time.time() - lease.stat().mtime < VOID_AFTER_SECONDS for lease in leases)

@@ -1,0 +1,172 @@
+"""Snapshots and generations on disk: which is the newest, which are collected, which a killed process left."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+from etils import epath
+
+from realm_tf.artifacts import MANIFEST, make_artifact, open_artifact
+from realm_tf.training import leases
+from realm_tf.training.checkpoints import step_directory, steps_below
+from realm_tf.training.generations import (
+    collect_generations,
+    forget_problems,
+    forget_snapshots_after,
+    generation_of_step,
+    newest_generation,
+    newest_problem,
+    newest_snapshot,
+    problem_of_step,
+    publish_snapshot,
+    report_problem,
+)
+from realm_tf.weights.encoder_artifact import Encoder
+
+LEASING = (
+    'import sys, time\n'
+    'from realm_tf.training.leases import lease_while_running\n'
+    'lease_while_running(sys.argv[1])\n'
+    'print("leased", flush=True)\n'
+    'sys.stdin.read()\n'
+)
+
+
+def publish(run, step):
+    generation = generation_of_step(run, step)
+    for path, kind in ((generation.encoder, 'encoder'), (generation.index, 'index')):
+        with make_artifact(path, kind, configuration={}, inputs={}) as draft:
+            (draft.path / 'file').write_text('something')
+    return generation
+
+
+@pytest.fixture
+def run(tmp_path):
+    return epath.Path(tmp_path)
+
+
+def collected(run, in_use):
+    collect_generations(run, in_use=in_use)
+    return steps_below(run / 'generations')
+
+
+def test_a_generation_without_its_index_does_not_exist(run):
+    assert newest_generation(run, until=100) is None
+    publish(run, 10)
+    half = publish(run, 20)
+    (half.index / MANIFEST).unlink()
+    generation_of_step(run, 30).encoder.mkdir(parents=True)
+    assert newest_generation(run, until=100).step == 10
+    truncated = publish(run, 40)
+    (truncated.index / 'file').write_text('some')
+    assert newest_generation(run, until=100).step == 10
+
+
+def test_a_generation_of_a_step_still_to_come_is_of_a_run_that_went_back(run):
+    publish(run, 10), publish(run, 20)
+    assert newest_generation(run, until=20).step == 20
+    assert newest_generation(run, until=19).step == 10
+    assert newest_generation(run, until=9) is None
+
+
+def test_three_generations_are_kept_and_the_one_in_use(run):
+    for step in range(10, 70, 10):
+        publish(run, step)
+    assert collected(run, in_use=20) == [20, 40, 50, 60]
+    assert collected(run, in_use=60) == [40, 50, 60]
+
+
+def test_what_a_checkpoint_goes_on_with_is_kept(run):
+    for step in range(10, 70, 10):
+        publish(run, step)
+    for checkpoint in (20, 25):
+        step_directory(run / 'checkpoints', checkpoint).mkdir(parents=True)
+    # The batch after step 20 was made with the generation before it: see refresh.STEPS_AHEAD.
+    assert collected(run, in_use=60) == [10, 20, 40, 50, 60]
+
+
+def test_what_the_builder_is_making_is_left_to_it_and_what_a_killed_one_left_is_not(run):
+    for step in (10, 30, 40, 50):
+        publish(run, step)
+    for step in (20, 60):
+        generation_of_step(run, step).encoder.mkdir(parents=True)
+    assert collected(run, in_use=50) == [30, 40, 50, 60]
+
+
+def test_what_another_process_reads_is_kept_until_it_ends(run):
+    for step in range(10, 60, 10):
+        publish(run, step)
+    reader = subprocess.Popen(
+        [sys.executable, '-c', LEASING, str(generation_of_step(run, 10).index)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdout.readline() == 'leased\n'
+    assert collected(run, in_use=50) == [10, 30, 40, 50]
+    reader.communicate()
+    assert reader.returncode == 0
+    assert collected(run, in_use=50) == [30, 40, 50]
+
+
+def test_the_lease_of_a_killed_process_is_void_after_a_while(run):
+    for step in range(10, 60, 10):
+        publish(run, step)
+    directory = step_directory(run / 'generations', 10)
+    reader = subprocess.Popen(
+        [sys.executable, '-c', LEASING, str(directory / 'index')], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert reader.stdout.readline() == b'leased\n'
+    reader.kill()
+    reader.communicate()
+    assert collected(run, in_use=50) == [10, 30, 40, 50]
+    (lease,) = pathlib.Path(directory).glob('.lease-*')
+    void = time.time() - leases.VOID_AFTER_SECONDS - 1
+    os.utime(lease, (void, void))
+    assert collected(run, in_use=50) == [30, 40, 50]
+
+
+def test_no_lease_is_taken_on_what_is_no_generation(tmp_path):
+    (tmp_path / 'index').mkdir()
+    leases.lease_while_running(tmp_path / 'index')
+    assert [child.name for child in tmp_path.iterdir()] == ['index']
+
+
+def test_a_problem_is_told_until_it_is_forgotten(run):
+    assert newest_problem(run) == 0
+    report_problem(run, 20, 'The disk is full.')
+    report_problem(run, 10, 'Too little is found.')
+    assert newest_problem(run) == 20 and problem_of_step(run, 20) == 'The disk is full.'
+    assert newest_generation(run, until=100) is None
+    forget_problems(run)
+    assert newest_problem(run) == 0 and problem_of_step(run, 20) is None
+
+
+def test_a_generation_outlives_a_resume_only_if_it_is_of_the_same_weights(run, tiny_encoder, tiny_corpus):
+    encoder = Encoder.open(tiny_encoder)
+    retriever, corpus = encoder.retriever(), open_artifact(tiny_corpus)
+
+    def publish_again(step):
+        return publish_snapshot(run, step, retriever, encoder.vocabulary, encoder.artifact.configuration, corpus)
+
+    def publish_generation_of(snapshot):
+        generation = generation_of_step(run, snapshot.counts['step'])
+        for path, kind in ((generation.encoder, 'encoder'), (generation.index, 'index')):
+            with make_artifact(path, kind, configuration={}, inputs={'snapshot': snapshot.digest}):
+                pass
+
+    for step in (10, 20, 30, 40):
+        publish_generation_of(publish_again(step))
+    assert steps_below(run / 'snapshots') == [20, 30, 40]
+    # The run is stopped, and goes on from step 25.
+    forget_snapshots_after(run, 25)
+    assert newest_snapshot(run).counts['step'] == 20
+    publish_again(30)
+    assert newest_generation(run, until=30).step == 30
+    retriever.trainable_variables[0].assign_add(retriever.trainable_variables[0])
+    publish_again(40)
+    assert newest_generation(run, until=40).step == 30
+    assert not generation_of_step(run, 40).encoder.exists()

@@ -1,0 +1,447 @@
+"""Pre-training with an index that is refreshed by another process, and what happens when either is killed."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+from etils import epath
+
+from realm_tf.artifacts import make_artifact, open_artifact
+from realm_tf.config import config_to_dict, recipe, to_yaml
+from realm_tf.errors import RealmError
+from realm_tf.search.embeddings import Embeddings
+from realm_tf.training import pretrain
+from realm_tf.training.current_index import CurrentIndex
+from realm_tf.training.generations import (
+    generation_of_step,
+    newest_generation,
+    newest_snapshot,
+    problem_of_step,
+    publish_snapshot,
+    report_problem,
+)
+from realm_tf.training.index_builder import build_generation
+from realm_tf.training.refresh import Refresh
+from realm_tf.training.runs import prepare_run
+from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
+from realm_tf.weights.tensor_files import read_tensors
+from tests.training.published import look_until_open, publish_same
+
+
+@pytest.fixture(scope='module')
+def inputs(tiny_corpus, tiny_spans, first):
+    """What a pre-training starts from, by the names of its options."""
+    return {
+        **{'corpus': tiny_corpus, 'spans': tiny_spans},
+        **{'encoder': first.encoder, 'embeddings': first.embeddings, 'index': first.index},
+    }
+
+
+def with_refresh(config, **settings):
+    """Few steps, and exact search, which needs no ScaNN to be loaded."""
+    settings = {'steps': 8, 'batch_size': 2, 'refresh_every': 3, 'checkpoint_every': 4, **settings}
+    return dataclasses.replace(
+        config,
+        pretrain=dataclasses.replace(config.pretrain, **settings),
+        index=dataclasses.replace(config.index, searcher='exact'),
+    )
+
+
+def prepared(run, config):
+    assert prepare_run(run, 'encoder', configuration=recipe(config, *pretrain.RECIPE), inputs={}, overwrite=True)
+    return run
+
+
+def metrics_of(run):
+    return [json.loads(line) for line in (run / 'metrics.jsonl').read_text().splitlines()]
+
+
+def processes_at(run):
+    """The processes that have the run in their command line."""
+    found = []
+    for process in psutil.process_iter(['cmdline']):
+        if str(run) in ' '.join(process.info['cmdline'] or ()):
+            found.append(process)
+    return found
+
+
+def wait_until(condition, process=None, seconds=240):
+    """Returns as soon as the condition is true, within a thousandth of a second."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'it never came'
+        assert process is None or process.poll() is None, 'the process ended before'
+        time.sleep(0.001)
+
+
+def require_no_process_at(run):
+    """Waits for as long as a guard gives its job to end, and some more on a busy machine."""
+    wait_until(lambda: not processes_at(run), seconds=60)
+
+
+@pytest.fixture(scope='module')
+def synchronous(tmp_path_factory, inputs, tiny_config):
+    """A run whose training waited for each generation: its configuration and its directory."""
+    config = with_refresh(tiny_config, refresh='synchronous')
+    run = prepared(tmp_path_factory.mktemp('synchronous') / 'run', config)
+    pretrain.train(*inputs.values(), run, config)
+    return config, run
+
+
+def test_a_synchronous_refresh_is_of_the_step_it_should_be_of(synchronous, tiny_encoder):
+    config, run = synchronous
+    # Neither the builder nor the job it was at outlives the training.
+    assert not processes_at(run)
+    metrics = metrics_of(run)
+    assert [line['step'] for line in metrics] == list(range(1, 9))
+    assert all(np.isfinite(line['loss']) and 0 <= line['null_probability'] <= 1 for line in metrics)
+    # Two steps after a snapshot the first batch of its generation is trained on.
+    assert [line['generation'] for line in metrics] == [0, 0, 0, 0, 3, 3, 3, 6]
+    assert all(line['staleness_steps'] == line['step'] - line['generation'] for line in metrics)
+    assert all(0 <= line['staleness_minutes'] < 60 for line in metrics)
+    assert ['overlap_at_k' in line for line in metrics] == [False] * 4 + [True] * 4
+    for step in (3, 6):
+        generation = generation_of_step(run, step)
+        embeddings = open_artifact(generation.embeddings, 'embeddings')
+        embeddings.require_input('encoder', open_artifact(generation.encoder, 'encoder'))
+        assert open_artifact(generation.index, 'index').counts['recall'] >= config.index.minimum_recall
+    # The builder embedded with weights of its step: neither those of the start nor those of the end.
+    name = 'tower/projection/kernel'
+    built, start, end = (
+        read_tensors(encoder / RETRIEVER)[name] for encoder in (generation.encoder, tiny_encoder, run / 'encoder')
+    )
+    assert np.abs(built - start).max() > 0 and np.abs(built - end).max() > 0
+    assert Encoder.open(run / 'encoder').artifact.counts['step'] == 8
+
+
+def test_an_asynchronous_refresh_bounds_its_staleness(tmp_path, inputs, tiny_config):
+    # However slow the builder is: the training waits before it becomes too stale, and looks for no generation else.
+    bound = {'refresh_every': 2, 'max_stale_steps': 4, 'when_stale': 'wait'}
+    config = with_refresh(tiny_config, steps=6, checkpoint_every=6, **bound)
+    run = prepared(tmp_path / 'run', config)
+    pretrain.train(*inputs.values(), run, config)
+    assert not processes_at(run)
+    metrics = metrics_of(run)
+    assert [line['step'] for line in metrics] == list(range(1, 7))
+    assert all(line['staleness_steps'] == line['step'] - line['generation'] <= 4 for line in metrics)
+    generations = [line['generation'] for line in metrics]
+    assert generations == sorted(generations) and generations[0] == 0 and generations[-1] >= 2
+
+
+# The trainer's side alone.
+
+
+@pytest.fixture
+def refreshing(tmp_path, first, tiny_config):
+    """Gives a function that makes the trainer's side with settings, and what it has published."""
+    run = epath.Path(tmp_path)
+    retriever = Encoder.open(first.encoder).retriever()
+
+    def make(**settings):
+        config = with_refresh(tiny_config, **{'refresh': 'external', 'steps': 100, **settings})
+        current = CurrentIndex(run, retriever, first)
+        published = []
+        return Refresh(run, 'corpus', config.pretrain, current, published.append, 0), current, published
+
+    return run, make
+
+
+def after_steps(refresh, current, steps, asked_to_stop=lambda: False):
+    """Ends steps one after the other; gives the generation that each one's batch was made with."""
+    generations = []
+    for step in steps:
+        current.swap(step - 1)
+        generations.append(refresh.after_step(step, asked_to_stop)['generation'])
+    return generations
+
+
+def test_snapshots_are_published_by_the_schedule_while_they_are_of_use(refreshing):
+    _, make = refreshing
+    refresh, current, published = make(refresh_every='0-8:4,8-:6', steps=23)
+    with refresh:
+        after_steps(refresh, current, range(1, 24))
+    # Of a snapshot of step 20 the last batch would be made, of one of step 22 none.
+    assert published == [4, 8, 14, 20]
+    refresh, current, published = make(refresh_every='0-8:4,8-:6', steps=21)
+    with refresh:
+        after_steps(refresh, current, range(1, 22))
+    assert published == [4, 8, 14]
+
+
+def test_without_a_refresh_nothing_is_published_or_looked_for(refreshing, first, capsys):
+    run, make = refreshing
+    publish_same(run, 2, first)
+    refresh, current, published = make(refresh='none', refresh_every=2, max_stale_steps=3, when_stale='wait')
+    with refresh:
+        assert after_steps(refresh, current, range(1, 10)) == [0] * 9
+    assert published == [] and capsys.readouterr().err == ''
+
+
+def test_a_generation_that_could_not_be_made_is_said_once_and_the_training_goes_on(refreshing, first, capsys):
+    run, make = refreshing
+    report_problem(run, 2, 'A problem of the run before.')
+    refresh, current, _ = make(refresh_every=2)
+    with refresh:
+        after_steps(refresh, current, [1, 2])
+        report_problem(run, 2, 'The recall is too low.')
+        after_steps(refresh, current, [3, 4, 5])
+        publish_same(run, 4, first)
+        look_until_open(current, 5, 4)
+        assert after_steps(refresh, current, [6, 7]) == [4, 4]
+    said = capsys.readouterr().err
+    assert said.count('The recall is too low.') == 1
+    assert 'with the weights of step 2' in said and 'The index of step 0 stays in use.' in said
+    assert 'A problem of the run before' not in said
+
+
+def test_a_stale_index_is_said_again_when_it_is_twice_as_stale(refreshing, capsys):
+    _, make = refreshing
+    refresh, current, _ = make(refresh_every=4, max_stale_steps=5)
+    said = []
+    with refresh:
+        for step in range(1, 14):
+            after_steps(refresh, current, [step])
+            said.append('The index is stale' in capsys.readouterr().err)
+    # The batch that is looked for after step 4 is trained on as step 6.
+    assert [step for step, line in enumerate(said, 1) if line] == [4, 8, 13]
+
+
+def test_a_training_that_waits_for_what_cannot_come_ends_with_a_sentence(refreshing):
+    run, make = refreshing
+    refresh, current, _ = make(refresh_every=2, max_stale_steps=4, when_stale='wait')
+    with refresh:
+        after_steps(refresh, current, [1, 2])
+        report_problem(run, 2, 'The recall is too low.')
+        with pytest.raises(RealmError, match=r'waits at step 3 .* step 2 could not be made: The recall is too low'):
+            after_steps(refresh, current, [3])
+
+
+def test_a_training_that_waits_can_be_asked_to_stop(refreshing, capsys):
+    _, make = refreshing
+    refresh, current, _ = make(refresh_every=2, max_stale_steps=4, when_stale='wait')
+    asked = iter([False, False, True])
+    with refresh:
+        assert after_steps(refresh, current, [1, 2]) == [0, 0]
+        assert after_steps(refresh, current, [3], asked_to_stop=lambda: next(asked)) == [0]
+    assert 'Step 3 waits for a newer index than that of step 0.' in capsys.readouterr().err
+
+
+# Real processes, real signals.
+
+
+def is_builder(process):
+    line = process.info['cmdline']
+    return 'realm_tf.cli' in line and 'refresh' in line and 'realm_tf.guarded_process' not in line
+
+
+def kill(process):
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def command(name, **options):
+    line = [sys.executable, '-m', 'realm_tf.cli', name]
+    return line + [text for option, value in options.items() for text in (f'--{option}', str(value))]
+
+
+@contextlib.contextmanager
+def blocked(*files):
+    """Makes whoever would write one of these whole wait, for ever, before its first byte."""
+    pipes = [file.with_name(f'.{file.name}.writing') for file in files]
+    for pipe in pipes:
+        pipe.unlink(missing_ok=True)
+        os.mkfifo(pipe)
+    yield
+    for pipe in pipes:
+        pipe.unlink()
+        # As it would be if the kill had come in the middle.
+        pipe.write_bytes(b'half')
+
+
+@pytest.fixture
+def snapshot_run(tmp_path, first, tiny_config, tiny_corpus):
+    """A run with a snapshot of step 3, of the weights that the first generation was made with."""
+    config = with_refresh(tiny_config)
+    run = prepared(tmp_path / 'run', config)
+    publish(run, 3, first, config, tiny_corpus)
+    return run
+
+
+def publish(run, step, first, config, corpus):
+    encoder = Encoder.open(first.encoder)
+    configuration = recipe(config, *pretrain.RECIPE)
+    arguments = encoder.retriever(), encoder.vocabulary, configuration, open_artifact(corpus)
+    publish_snapshot(epath.Path(run), step, *arguments)
+
+
+def test_a_corpus_that_the_run_is_not_trained_with_is_refused(snapshot_run, tmp_path):
+    with make_artifact(tmp_path / 'corpus', 'corpus', configuration={}, inputs={}) as draft:
+        (draft.path / 'blocks').write_text('other blocks')
+    run = epath.Path(snapshot_run)
+    with pytest.raises(RealmError, match='was not made from the corpus'):
+        build_generation(run, newest_snapshot(run), tmp_path / 'corpus', beam_options=[], lock=None)
+    assert newest_generation(run, until=100) is None
+
+
+@pytest.mark.slow
+def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
+    snapshot_run, first, tiny_corpus, tiny_config, tmp_path
+):
+    run = snapshot_run
+    generation = generation_of_step(epath.Path(run), 3)
+    embeddings, index = pathlib.Path(generation.embeddings), pathlib.Path(generation.index)
+    log = tmp_path / 'log'
+    shards = [embeddings / name for name in open_artifact(first.embeddings).files]
+
+    def start(*beam_options, **options):
+        with log.open('a') as file:
+            arguments = [*command('refresh', run=run, corpus=tiny_corpus), '--', *beam_options]
+            return subprocess.Popen(arguments, stdout=file, stderr=file, **options)
+
+    def fails(builder, sentence):
+        wait_until(lambda: problem_of_step(epath.Path(run), 3), builder)
+        assert sentence in problem_of_step(epath.Path(run), 3) and sentence in log.read_text()
+        assert newest_generation(epath.Path(run), until=100) is None
+        builder.terminate()
+        assert builder.wait() == 128 + signal.SIGTERM
+        require_no_process_at(run)
+
+    def kill_at(builder, moment):
+        wait_until(moment, builder)
+        # Time to come to where it waits.
+        time.sleep(0.3)
+        kill(builder)
+        require_no_process_at(run)
+        assert newest_generation(epath.Path(run), until=100) is None
+
+    # A full disk: no file may become longer than a megabyte.
+    builder = start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+    fails(builder, 'File too large')
+
+    # A job that fails: this one is given an option that nobody knows.
+    fails(start('--no_such_option'), 'The embedding job ended with status 2')
+    assert 'unknown option --no_such_option' in log.read_text()
+
+    # While it embeds.
+    builder = start()
+    wait_until((embeddings / 'recipe.json').exists, builder)
+    with blocked(*shards):
+        kill_at(builder, lambda: True)
+    assert not any(shard.exists() for shard in shards)
+
+    # Between the embeddings and their manifest.
+    builder = start()
+    with blocked(embeddings / 'manifest.json'):
+        kill_at(builder, lambda: all(shard.exists() for shard in shards))
+    embedded_at = [shard.stat().st_mtime_ns for shard in shards]
+
+    # While it indexes, between two files.
+    builder = start()
+    wait_until((embeddings / 'manifest.json').exists, builder)
+    builder.send_signal(signal.SIGSTOP)
+    with contextlib.suppress(KeyError):
+        configuration = {**config_to_dict(with_refresh(tiny_config).index), 'seed': tiny_config.seed}
+        digest = open_artifact(generation.embeddings).digest
+        with make_artifact(index, 'index', configuration=configuration, inputs={'embeddings': digest}):
+            # It is interrupted, so that its directory is there and goes on to be filled.
+            raise KeyError
+    (index / 'searcher').mkdir()
+    os.mkfifo(index / 'searcher' / 'searcher.json')
+    builder.send_signal(signal.SIGCONT)
+    kill_at(builder, (index / 'searcher' / 'vectors-00001.npy').exists)
+    (index / 'searcher' / 'searcher.json').unlink()
+
+    # Before the manifest.
+    with blocked(index / 'manifest.json'):
+        builder = start()
+        kill_at(builder, (index / '.measurements.json').exists)
+    assert (index / 'searcher' / 'searcher.json').exists()
+
+    # Undisturbed, it goes on: nothing was lost, and what it publishes is whole and right.
+    builder = start()
+    wait_until(lambda: newest_generation(epath.Path(run), until=100), builder)
+    assert [shard.stat().st_mtime_ns for shard in shards] == embedded_at
+    for path in (generation.encoder, generation.embeddings, generation.index):
+        open_artifact(path).verify()
+    np.testing.assert_array_equal(
+        Embeddings.open(generation.embeddings).as_array(), Embeddings.open(first.embeddings).as_array()
+    )
+
+    # It does not publish an index that finds too little, says so, and stays.
+    config = with_refresh(tiny_config)
+    publish(
+        run,
+        4,
+        first,
+        dataclasses.replace(config, index=dataclasses.replace(config.index, minimum_recall=2)),
+        tiny_corpus,
+    )
+    wait_until(lambda: problem_of_step(epath.Path(run), 4), builder)
+    assert 'finds too little: recall@8 is 1.000' in problem_of_step(epath.Path(run), 4)
+    assert 'finds too little' in log.read_text()
+    assert newest_generation(epath.Path(run), until=100).step == 3
+    assert builder.poll() is None
+    builder.terminate()
+    assert builder.wait() == 128 + signal.SIGTERM
+    require_no_process_at(run)
+
+
+@pytest.mark.slow
+def test_a_training_and_a_builder_killed_at_any_moment_make_what_they_would_have_made(tmp_path, inputs, synchronous):
+    config, whole = synchronous
+    run = tmp_path / 'run'
+    (tmp_path / 'config.yaml').write_text(to_yaml(config))
+    third, sixth = (generation_of_step(epath.Path(run), step) for step in (3, 6))
+    log = tmp_path / 'log'
+
+    def start():
+        with log.open('a') as file:
+            arguments = command('pretrain', **inputs, output=run, config=tmp_path / 'config.yaml')
+            return subprocess.Popen(arguments, stdout=file, stderr=file)
+
+    def builder():
+        (process,) = [process for process in processes_at(run) if is_builder(process)]
+        return process
+
+    # The builder is killed while it embeds: the training starts another.
+    training = start()
+    wait_until((third.embeddings / 'recipe.json').exists, training)
+    kill(builder())
+    # The training is killed in the swap.
+    wait_until((third.index / 'manifest.json').exists, training)
+    kill(training)
+    require_no_process_at(run)
+    assert 'The index builder ended with status 137' in log.read_text()
+    published_at = (third.index / 'manifest.json').stat().mtime
+
+    # Both are killed.
+    training = start()
+    wait_until((sixth.embeddings / 'recipe.json').exists, training)
+    both = builder(), training
+    for process in both:
+        process.send_signal(signal.SIGKILL)
+    for process in both:
+        process.wait()
+    require_no_process_at(run)
+
+    training = start()
+    assert training.wait() == 0, log.read_text()
+    require_no_process_at(run)
+    assert 'REALM pre-training: 4/8' in log.read_text()
+    # What was published was not made again.
+    assert (third.index / 'manifest.json').stat().mtime == published_at
+    for made, expected in zip(metrics_of(run), metrics_of(whole), strict=True):
+        for name in ('step', 'loss', 'generation', 'gradient_norm'):
+            assert made[name] == expected[name]
+    for name, tensor in read_tensors(whole / 'encoder' / RETRIEVER).items():
+        np.testing.assert_array_equal(tensor, read_tensors(run / 'encoder' / RETRIEVER)[name])
