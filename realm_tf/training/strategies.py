@@ -61,7 +61,8 @@ def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
         if tpu != 'local':
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, tf.errors.OpError) as error:
+    # A name that is looked up at the cloud's metadata server may fail by the network too.
+    except (ValueError, OSError, tf.errors.OpError) as error:
         raise RealmError(
             f'There is no TPU {tpu!r} that can be used from here ({" ".join(str(error).split())[:300]}). '
             'See docs/cloud-tpu.md.'
