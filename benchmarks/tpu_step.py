@@ -8,7 +8,7 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-os.environ.update(TF_CPP_MIN_LOG_LEVEL='3', KERAS_BACKEND='tensorflow', CUDA_VISIBLE_DEVICES='')
+os.environ.update(TF_CPP_MIN_LOG_LEVEL='3', KERAS_BACKEND='tensorflow')
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
@@ -34,8 +34,9 @@ def main(task: str, config_path: str, replicas: str, output: str) -> None:
         for name, spec in batch_specs(task, config).items()
     }
     # TPUs compile everything; elsewhere it has to be asked for.
-    whole = tf.function(step, jit_compile=True)
-    pathlib.Path(output).write_bytes(whole.experimental_get_compiler_ir(share)(stage='hlo_serialized'))
+    compiled = tf.function(step, jit_compile=True)
+    hlo = compiled.experimental_get_compiler_ir(share)(stage='hlo_serialized', device_name='/device:CPU:0')
+    pathlib.Path(output).write_bytes(hlo)
 
 
 def training_step(task: str, config: Config, strategy: tf.distribute.Strategy) -> Callable:

@@ -1,6 +1,6 @@
-"""Compiles the step of one replica for a TPU topology, with the TPU's own compiler and no TPU: `benchmarks.tpu_compile`.
+"""Compiles a training step for a TPU topology, with the TPU's own compiler and no TPU; see `benchmarks.tpu_compile`.
 
-python -m benchmarks.peers.tpu_compiler STEP.hlo TOPOLOGY REPLICAS
+python benchmarks/peers/tpu_compiler.py STEP.hlo TOPOLOGY REPLICAS
 """
 
 import json
@@ -35,7 +35,7 @@ def main(step: str, topology: str, replicas: str) -> None:
     description = topologies.get_topology_desc(platform='tpu', topology_name=topology)
     devices = description.devices[: int(replicas)]
     found = {'device': devices[0].device_kind}
-    started = time.monotonic()
+    started = time.process_time()
     try:
         executable = _compiled(pathlib.Path(step).read_bytes(), devices)
     except Exception as error:
@@ -53,7 +53,7 @@ def main(step: str, topology: str, replicas: str) -> None:
             'operations': _properties(executable)['flops'],
             'collectives': _collectives(executable.hlo_modules()[0].to_string()),
         }
-    print(json.dumps(found | {'seconds': time.monotonic() - started}))
+    print(json.dumps(found | {'seconds': time.process_time() - started}))
 
 
 def _compiled(hlo: bytes, devices):

@@ -27,9 +27,9 @@ def pretraining_batch(
     would give the answer away: "no trivial retrieval", REALM, section 3.4).
 
     Returns:
-      `query_ids` int32 `[batch, query_length]`; `mask_positions` and `gold_ids` int32, `mask_weights` float32,
-      `[batch, max_masks]`; `document_ids` and `document_segments` int32 `[batch * num_candidates, block_length]`;
-      `joint_ids` and `joint_segments` int32 `[batch * num_candidates, query_length + block_length]`.
+      All of int32: `query_ids` `[batch, query_length]`; `mask_positions`, `gold_ids` and `mask_weights`
+      `[batch, max_masks]`; `document_ids` and `document_segments` `[batch * num_candidates, block_length]`;
+      `joint_ids` and `joint_segments` `[batch * num_candidates, query_length + block_length]`.
     """
     query_length = config.pretrain.query_length
     masked = mask_queries(

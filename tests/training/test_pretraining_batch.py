@@ -31,7 +31,7 @@ def test_the_joint_input_has_room_for_each_part_and_no_title(tmp_path, vocabular
     vocabulary = corpus.vocabulary
     short, long = [vocabulary.mask_id], [vocabulary.mask_id] * 30
     none = np.zeros((2, 1), np.int32)
-    masked = MaskedQueries(Ragged.of([short, long]), none, none, none.astype(np.float32))
+    masked = MaskedQueries(Ragged.of([short, long]), none, none, none)
     # The null document, and the block, for each sentence.
     packed = _pack_candidates(corpus, masked, np.zeros((2, 1), np.int64), QUERY_LENGTH)
     cls, sep = vocabulary.cls_id, vocabulary.sep_id
