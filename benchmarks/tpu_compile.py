@@ -41,6 +41,9 @@ _HEAD = """
 @click.option('--set', 'assignments', multiple=True, metavar='NAME=VALUE', help='A setting of it.')
 def main(tasks, topologies, replicas, choices, preset, assignments):
     """Compiles every task for every topology, with rematerialisation and without."""
+    unknown = sorted({generation(topology) for topology in topologies} - HBM.keys())
+    if unknown:
+        raise click.BadParameter(f'{", ".join(unknown)}: only {", ".join(HBM)} are known.', param_hint='--topology')
     compiler = python_of('tpu_compiler', COMPILER)
     print(f'{machine(("tensorflow", "keras"))}, {", ".join(COMPILER)}. {replicas} replicas; figures of one.')
     print(_HEAD, flush=True)
@@ -53,7 +56,12 @@ def main(tasks, topologies, replicas, choices, preset, assignments):
                 for topology in topologies:
                     found = compiled(step, topology, replicas, compiler)
                     what = f'| {task} | {"yes" if rematerialize else "no"} | {topology} |'
-                    print(what, ' | '.join(row(found, HBM[topology.partition(':')[0]])), '|', flush=True)
+                    print(what, ' | '.join(row(found, HBM[generation(topology)])), '|', flush=True)
+
+
+def generation(topology: str) -> str:
+    """`v3` of `v3:4x8`."""
+    return topology.partition(':')[0]
 
 
 def write_step(task: str, config: Config, replicas: int, path: pathlib.Path) -> None:

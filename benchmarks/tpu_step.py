@@ -35,7 +35,7 @@ def main(task: str, config_path: str, replicas: str, output: str) -> None:
     }
     # TPUs compile everything; elsewhere it has to be asked for.
     compiled = tf.function(step, jit_compile=True)
-    hlo = compiled.experimental_get_compiler_ir(share)(stage='hlo_serialized', device_name='/device:CPU:0')
+    hlo = compiled.experimental_get_compiler_ir(share)(stage='hlo_serialized', platform_name='CPU')
     pathlib.Path(output).write_bytes(hlo)
 
 

@@ -11,9 +11,14 @@ import re
 import sys
 import time
 
-# libtpu must neither look for a TPU nor ask the cloud what machine this is.
-os.environ.update(TPU_SKIP_MDS_QUERY='1', JAX_PLATFORMS='cpu', TPU_WORKER_HOSTNAMES='localhost')
-os.environ.setdefault('TPU_ACCELERATOR_TYPE', 'v4-8')
+# libtpu must not look for a TPU, not ask the cloud what machine this is, and not keep other processes from a TPU.
+os.environ.update(
+    TPU_SKIP_MDS_QUERY='1',
+    JAX_PLATFORMS='cpu',
+    TPU_WORKER_HOSTNAMES='localhost',
+    TPU_ACCELERATOR_TYPE='v4-8',
+    ALLOW_MULTIPLE_LIBTPU_LOAD='true',
+)
 
 import numpy as np
 from jax._src import compiler
