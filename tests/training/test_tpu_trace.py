@@ -50,5 +50,11 @@ def test_parts_of_a_batch_are_taken_in_a_loop(reports):
     assert 'While' not in reports['pretrain float32']['counts']
 
 
+def test_the_random_state_is_spread_on_the_cores(reports):
+    assert reports['random state']['refused'] == []
+    # Of the embeddings, of the one layer, and of the projection.
+    assert reports['random state']['counts']['AssignAddVariableOp'] == 3
+
+
 def test_what_only_the_host_can_do_is_found(reports):
     assert reports['on the host']['refused'] == ['AsString', 'EagerPyFunc', 'StringLength']

@@ -13,7 +13,9 @@ from tensorflow.python.framework import kernels
 
 from benchmarks.tpu_step import batch_specs, training_step
 from realm_tf.config import load_config
+from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.train_step import shared_out
+from realm_tf.weights.networks import make_retriever
 from tests.training.stand_in_tpu import stand_in_tpu_strategy
 
 CASES = {
@@ -28,7 +30,7 @@ _OF_TPU = {'TPUReplicateMetadata', 'CrossReplicaSum'}
 
 
 def main() -> None:
-    """Prints a report on every case, and on a step that a TPU would refuse, as JSON."""
+    """Prints a report on every case, on the random state, and on a step that a TPU would refuse, as JSON."""
     strategy = stand_in_tpu_strategy()
     reports = {}
     for name, (task, overrides) in CASES.items():
@@ -38,6 +40,11 @@ def main() -> None:
             name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype) for name, spec in batch_specs(task, config).items()
         }
         reports[name] = report(step.get_concrete_function(shared_out(batch, strategy)).graph)
+
+    with strategy.scope():
+        retriever = make_retriever(load_config('tiny', overrides=_ALL))
+    spread = tf.function(lambda: spread_random_state([retriever], strategy))
+    reports['random state'] = report(spread.get_concrete_function().graph)
 
     @tf.function
     def step_on_the_host():
@@ -81,7 +88,8 @@ def replicated_nodes(graph_def) -> Iterator:
                         seen.add(name)
                         yield from with_called(functions[name].node_def)
 
-    return with_called(node for node in graph_def.node if '_tpu_replicate' in node.attr)
+    nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
+    return with_called(node for node in nodes if '_tpu_replicate' in node.attr)
 
 
 def has_xla_kernel(operation: str) -> bool:
