@@ -86,6 +86,7 @@ def batch_specs(task: str, config: Config) -> dict[str, tf.TensorSpec]:
         candidates, joint = batch * config.pretrain.num_candidates, config.pretrain.query_length + length
         shapes = {
             'query_ids': [batch, config.pretrain.query_length],
+            'candidate_ids': [candidates],
             'document_ids': [candidates, length],
             'document_segments': [candidates, length],
             'joint_ids': [candidates, joint],

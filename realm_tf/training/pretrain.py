@@ -1,6 +1,6 @@
 """REALM pre-training: retrieve, read, fill the blank, and push probability to the documents that helped."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 from etils import epath
@@ -14,11 +14,11 @@ from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import Generation, publish_snapshot
 from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.training.pretraining_batch import PretrainingBatches
+from realm_tf.training.pretraining_batch import NULL_DOCUMENT, PretrainingBatches
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.refresh import Refresh
 from realm_tf.training.replicas import spread_random_state
-from realm_tf.training.strategies import is_chief, make_strategy
+from realm_tf.training.strategies import is_chief, is_in_one_process, make_strategy
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 from realm_tf.weights.parameters import named_parameters
@@ -114,19 +114,37 @@ def train(
         publish_snapshot(run, step, retriever, corpus.vocabulary, configuration, corpus.artifact)
 
     # Loop.
-    live = config.pretrain.query_weights == 'live'
-    embeds_queries = retriever if live else start.retriever(config)
-    current = CurrentIndex(run, embeds_queries, first_generation, step=first_step, live=live)
-    with Refresh(run, corpus.artifact.path, config.pretrain, current, publish, first_step) as refresh:
+    chief = is_chief(strategy)
+    live = settings.query_weights == 'live'
+    # Of several workers, each embeds all queries, since each makes the whole batch.
+    embeds = strategy if is_in_one_process(strategy) else tf.distribute.get_strategy()
+    with embeds.scope():
+        query_encoder = retriever if live else start.retriever(config)
+    current = CurrentIndex(
+        run, query_encoder, first_generation, step=first_step, live=live, strategy=embeds, is_chief=chief
+    )
+    with Refresh(run, corpus.artifact.path, settings, current, publish, first_step, is_chief=chief) as refresh:
 
         def make_batch(step: int) -> Batch:
             current.swap(step)
             return batches.of_step(step, current)
 
         def train_step(batch: Batch) -> Mapping[str, float]:
-            made = update(batch)
-            return made.metrics
+            nonlocal candidates
+            metrics, outputs = update(batch)
+            candidates = batch['candidate_ids'], outputs
+            return metrics
 
+        def after_step(step: int, asked_to_stop: Callable[[], bool]) -> Mapping[str, float]:
+            ids, outputs = candidates
+            drift = {}
+            if 'candidate_embeddings' in outputs:
+                fresh = outputs['candidate_embeddings']
+                is_block = ids[: len(fresh)] != NULL_DOCUMENT
+                drift['drift'] = current.drift(step, ids[: len(fresh)][is_block], fresh[is_block])
+            return drift | refresh.after_step(step, asked_to_stop)
+
+        candidates = None
         run_training(
             name='REALM pre-training',
             directory=run,
@@ -136,10 +154,10 @@ def train(
             checkpoints=checkpoints,
             checkpoint_every=settings.checkpoint_every,
             first_step=first_step,
-            after_step=refresh.after_step,
-            is_chief=is_chief(strategy),
+            after_step=after_step,
+            is_chief=chief,
         )
-    if not is_chief(strategy):
+    if not chief:
         return None
     return write_encoder(
         run / 'encoder',

@@ -64,7 +64,8 @@ class PretrainingBatches:
           All int32: `query_ids` `[batch, query_length]`; `mask_positions`, `gold_ids` and `mask_weights` (1 for a mask
           and 0 for padding) `[batch, max_masks]`; `document_ids` and `document_segments`
           `[batch * num_candidates, block_length]`; `joint_ids` and `joint_segments`
-          `[batch * num_candidates, query_length + block_length]`.
+          `[batch * num_candidates, query_length + block_length]`; `candidate_ids` `[batch * num_candidates]`, the block
+          of each, or `NULL_DOCUMENT`.
 
         Raises:
           RealmError: if the index does not hold enough candidates.
@@ -117,6 +118,7 @@ def _pack_candidates(
         question_length=query_length,
     )
     return {
+        'candidate_ids': candidates.astype(np.int32),
         'document_ids': documents.token_ids,
         'document_segments': documents.segment_ids,
         'joint_ids': joint.token_ids,

@@ -43,6 +43,11 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver is None or not resolver.task_type or (resolver.task_type, resolver.task_id) in _CHIEFS
 
 
+def is_in_one_process(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process runs all replicas; with several workers, each runs its own."""
+    return not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
 def _require_workers() -> None:
     try:
         workers = json.loads(os.environ.get('TF_CONFIG', '{}')).get('cluster', {}).get('worker', [])

@@ -25,7 +25,7 @@ from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import Generation
 from realm_tf.training.masking import MaskedQueries
-from realm_tf.training.pretraining_batch import PretrainingBatches, _pack_candidates
+from realm_tf.training.pretraining_batch import NULL_DOCUMENT, PretrainingBatches, _pack_candidates
 from realm_tf.training.sampling import rows_of_step
 from realm_tf.weights.encoder_artifact import Encoder
 
@@ -111,7 +111,7 @@ def test_a_batch_is_a_function_of_seed_step_and_generation(
     assert not np.array_equal(of_step['query_ids'], seeded['query_ids'])
     generation = other_index(tmp_path, tiny_corpus, tiny_encoder, tiny_config)
     refreshed = batch(7, generation=generation)
-    of_the_index = {'document_ids', 'document_segments', 'joint_ids', 'joint_segments'}
+    of_the_index = {'candidate_ids', 'document_ids', 'document_segments', 'joint_ids', 'joint_segments'}
     for name in of_step:
         assert np.array_equal(of_step[name], refreshed[name]) == (name not in of_the_index)
 
@@ -136,6 +136,7 @@ def test_devices_see_whole_numbers_of_fixed_shapes_and_the_null_document_first(
     joint_length = settings.query_length + corpus.block_length
     shapes = {
         'query_ids': (settings.batch_size, settings.query_length),
+        'candidate_ids': (num_rows,),
         **dict.fromkeys(('mask_positions', 'gold_ids', 'mask_weights'), (settings.batch_size, settings.max_masks)),
         **dict.fromkeys(('document_ids', 'document_segments'), (num_rows, corpus.block_length)),
         **dict.fromkeys(('joint_ids', 'joint_segments'), (num_rows, joint_length)),
@@ -153,11 +154,15 @@ def test_devices_see_whole_numbers_of_fixed_shapes_and_the_null_document_first(
         documents = batch['document_ids'].reshape(settings.batch_size, settings.num_candidates, -1)
         joint = batch['joint_ids'].reshape(settings.batch_size, settings.num_candidates, -1)
         sources = spanned[rows_of_step(len(spanned), settings.batch_size, step, config.seed)]
-        for query, source, candidates, read in zip(batch['query_ids'], sources, documents, joint, strict=True):
-            assert candidates[0].tolist() == null
+        told = batch['candidate_ids'].reshape(settings.batch_size, settings.num_candidates)
+        for query, source, candidates, read, told_ids in zip(
+            batch['query_ids'], sources, documents, joint, told, strict=True
+        ):
+            assert candidates[0].tolist() == null and told_ids[0] == NULL_DOCUMENT
             # [num_candidates - 1]: the towns have no duplicates
             ids = np.array([int(np.flatnonzero((blocks == row).all(axis=1)).item()) for row in candidates[1:]])
             assert len(np.unique(ids)) == len(ids) and source not in ids
+            assert told_ids[1:].tolist() == ids.tolist()
             assert not exclude_article or not (documents_of[ids] == documents_of[source]).any()
             # Every candidate is read after the sentence.
             sentence = query[: np.flatnonzero(query)[-1] + 1].tolist()

@@ -15,7 +15,7 @@ from realm_tf.corpus.span_store import SpanStore
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import Generation
 from realm_tf.training.ict import inverse_cloze_batch
-from realm_tf.training.pretraining_batch import pretraining_batch
+from realm_tf.training.pretraining_batch import PretrainingBatches
 from realm_tf.weights.encoder_artifact import Encoder
 
 REPLICAS = 4
@@ -29,12 +29,11 @@ def test_the_batch_that_is_compiled_for_is_the_one_that_is_made(
     retriever = Encoder.open(tiny_encoder).retriever(tiny_config)
     index = CurrentIndex(tmp_path, retriever, Generation(0, tiny_encoder, tiny_embeddings, tiny_index))
     generator = np.random.default_rng(0)
-    masked, cloze = np.flatnonzero(spans.counts()), np.arange(len(corpus))
     batches = {
-        'pretrain': pretraining_batch(
-            corpus, spans, masked[: tiny_config.pretrain.batch_size], index, tiny_config, generator
+        'pretrain': PretrainingBatches(corpus, corpus, spans, tiny_config).of_step(0, index),
+        'ict': inverse_cloze_batch(
+            corpus, np.arange(len(corpus))[: tiny_config.ict.batch_size], tiny_config, generator
         ),
-        'ict': inverse_cloze_batch(corpus, cloze[: tiny_config.ict.batch_size], tiny_config, generator),
     }
     for task, batch in batches.items():
         made = {name: tf.TensorSpec(array.shape, array.dtype) for name, array in batch.items()}
