@@ -1,6 +1,6 @@
 """REALM pre-training: retrieve, read, fill the blank, and push probability to the documents that helped."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 from etils import epath
@@ -9,6 +9,7 @@ from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
+from realm_tf.progress import say
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import Generation, publish_snapshot
@@ -25,6 +26,8 @@ from realm_tf.weights.parameters import named_parameters
 
 # The sections of the configuration that a run depends on.
 RECIPE = ('pretrain', 'embed', 'index')
+# In the checkpoints: the step of the index generation in use.
+_GENERATION = 'generation'
 
 
 def train(
@@ -117,11 +120,21 @@ def train(
     live = config.pretrain.query_weights == 'live'
     embeds_queries = retriever if live else start.retriever(config)
     current = CurrentIndex(run, embeds_queries, first_generation, step=first_step, live=live)
+    if current.newest_step < checkpoints.extra.get(_GENERATION, 0):
+        say(
+            f'The index of step {checkpoints.extra[_GENERATION]}, which was in use at step {first_step}, is gone. The '
+            f'training goes on with that of step {current.newest_step}, and not as if it had not stopped.'
+        )
     with Refresh(run, corpus.artifact.path, config.pretrain, current, publish, first_step) as refresh:
 
         def make_batch(step: int) -> Batch:
             current.swap(step)
             return batches.of_step(step, current)
+
+        def after_step(step: int, asked_to_stop: Callable[[], bool]) -> Mapping[str, float]:
+            metrics = refresh.after_step(step, asked_to_stop)
+            checkpoints.extra[_GENERATION] = metrics['generation']
+            return metrics
 
         def train_step(batch: Batch) -> Mapping[str, float]:
             made = update(batch)
@@ -136,7 +149,7 @@ def train(
             checkpoints=checkpoints,
             checkpoint_every=settings.checkpoint_every,
             first_step=first_step,
-            after_step=refresh.after_step,
+            after_step=after_step,
             is_chief=is_chief(strategy),
         )
     if not is_chief(strategy):
