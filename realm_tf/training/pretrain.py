@@ -9,6 +9,7 @@ from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
+from realm_tf.progress import say
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import Generation, publish_snapshot
@@ -25,6 +26,8 @@ from realm_tf.weights.parameters import named_parameters
 
 # The sections of the configuration that a run depends on.
 RECIPE = ('pretrain', 'embed', 'index')
+# In the checkpoints: the step of the index generation in use.
+_GENERATION = 'generation'
 
 
 def train(
@@ -123,6 +126,11 @@ def train(
     current = CurrentIndex(
         run, query_encoder, first_generation, step=first_step, live=live, strategy=embeds, is_chief=chief
     )
+    if current.newest_step < checkpoints.extra.get(_GENERATION, 0):
+        say(
+            f'The index of step {checkpoints.extra[_GENERATION]}, which was in use at step {first_step}, is gone. The '
+            f'training goes on with that of step {current.newest_step}, and not as if it had not stopped.'
+        )
     with Refresh(run, corpus.artifact.path, settings, current, publish, first_step, is_chief=chief) as refresh:
 
         def make_batch(step: int) -> Batch:
@@ -142,7 +150,9 @@ def train(
                 fresh = outputs['candidate_embeddings']
                 is_block = ids[: len(fresh)] != NULL_DOCUMENT
                 drift['drift'] = current.drift(step, ids[: len(fresh)][is_block], fresh[is_block])
-            return drift | refresh.after_step(step, asked_to_stop)
+            metrics = refresh.after_step(step, asked_to_stop)
+            checkpoints.extra[_GENERATION] = metrics['generation']
+            return drift | metrics
 
         candidates = None
         run_training(
