@@ -47,8 +47,8 @@ READER = {
     'steps': 120,
     'refresh_every': 1_000_000,
     'checkpoint_every': 60,
-    'optimizer.learning_rate': 5e-4,
-    'optimizer.warmup_steps': 10,
+    'optimizer.learning_rate': 1e-4,
+    'optimizer.warmup_steps': 20,
 }
 ICT = {'steps': 50, 'batch_size': 32, 'optimizer.learning_rate': 1e-4, 'optimizer.warmup_steps': 10}
 PRETRAIN = {
