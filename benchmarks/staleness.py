@@ -50,11 +50,11 @@ READER = {
     'optimizer.learning_rate': 1e-4,
     'optimizer.warmup_steps': 20,
 }
-ICT = {'steps': 50, 'batch_size': 32, 'optimizer.learning_rate': 1e-4, 'optimizer.warmup_steps': 10}
+ICT = {'steps': 50, 'batch_size': 32, 'optimizer.learning_rate': 2e-5, 'optimizer.warmup_steps': 10}
 PRETRAIN = {
     'num_candidates': 4,
-    'batch_size': 8,
-    'optimizer.learning_rate': 1e-4,
+    'batch_size': 4,
+    'optimizer.learning_rate': 2e-5,
     'optimizer.warmup_steps': 20,
 }
 STALER = 30
@@ -67,8 +67,8 @@ _POLL_SECONDS = 1.0
 @click.option('--workdir', required=True, type=click.Path(path_type=pathlib.Path), help='Directory for everything.')
 @click.option('--picture', type=click.Path(path_type=pathlib.Path), help='An SVG to draw the curves into.')
 @click.option('--steps', default=240, show_default=True, help='Steps of each pre-training.')
-@click.option('--refresh-every', default=30, show_default=True, help='Steps between snapshots of the fresh index.')
-@click.option('--measure-every', default=60, show_default=True, help='Steps between two measurements.')
+@click.option('--refresh-every', default=40, show_default=True, help='Steps between snapshots of the fresh index.')
+@click.option('--measure-every', default=80, show_default=True, help='Steps between two measurements.')
 def main(corpus_file, question_files, workdir, picture, steps, refresh_every, measure_every):
     """Trains with a fresh and with a stale index, and measures recall along both."""
     experiment = Experiment(workdir)
