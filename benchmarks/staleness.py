@@ -26,7 +26,7 @@ import click
 import numpy as np
 
 from benchmarks.machine import machine
-from realm_tf.artifacts import MANIFEST, write_text_whole
+from realm_tf.artifacts import MANIFEST, file_checksum, write_text_whole
 from realm_tf.quickstart.minilm import minilm_directory
 from realm_tf.training.checkpoints import step_directory, steps_below
 from realm_tf.training.generations import generation_of_step
@@ -141,7 +141,7 @@ class Experiment:
         metrics = {}
         for step in steps_below(points):
             point = step_directory(points, step)
-            make_encoder(point, run)
+            make_encoder(point, self._at('ict', 'encoder'))
             metrics[step] = self._measure(point / 'encoder', point)
         return metrics
 
@@ -226,22 +226,22 @@ def keep_retrievers(run: pathlib.Path, points: pathlib.Path) -> None:
             shutil.copytree(generation.encoder, point / 'encoder', copy_function=os.link)
 
 
-def make_encoder(point: pathlib.Path, run: pathlib.Path) -> None:
-    """Makes an encoder of the retriever that was kept at a step, if it is not there."""
+def make_encoder(point: pathlib.Path, start: pathlib.Path) -> None:
+    """Makes an encoder, like the one that the training started from, of the retriever that was kept, if there is none."""
     from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 
     if (point / 'encoder' / MANIFEST).exists():
         return
-    trained = Encoder.open(run / 'encoder')
-    retriever = trained.retriever()
+    started_from = Encoder.open(start)
+    retriever = started_from.retriever()
     load_parameters(retriever, point / RETRIEVER)
     write_encoder(
         point / 'encoder',
-        configuration=trained.artifact.configuration,
-        vocabulary=trained.vocabulary,
+        configuration=started_from.artifact.configuration,
+        vocabulary=started_from.vocabulary,
         retriever=retriever,
         knowledge_augmented_encoder=None,
-        inputs={'run': trained.artifact.digest},
+        inputs={'encoder': started_from.artifact.digest, 'retriever': file_checksum(point / RETRIEVER)},
         step=int(point.name.removeprefix('step-')),
         overwrite=True,
     )
