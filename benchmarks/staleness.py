@@ -227,7 +227,7 @@ def keep_retrievers(run: pathlib.Path, points: pathlib.Path) -> None:
 
 
 def make_encoder(point: pathlib.Path, start: pathlib.Path) -> None:
-    """Makes an encoder, like the one that the training started from, of the retriever that was kept, if there is none."""
+    """Makes an encoder of the retriever that was kept at a step, like the one that the training started from."""
     from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 
     if (point / 'encoder' / MANIFEST).exists():
