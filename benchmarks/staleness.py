@@ -44,7 +44,6 @@ READER = {
     'num_candidates': 1,
     'masking': 'tokens',
     'batch_size': 24,
-    'steps': 120,
     'refresh_every': 1_000_000,
     'checkpoint_every': 60,
     'optimizer.learning_rate': 1e-4,
@@ -66,14 +65,15 @@ _POLL_SECONDS = 1.0
 @click.option('--questions', 'question_files', required=True, multiple=True, help='JSON Lines; again for more.')
 @click.option('--workdir', required=True, type=click.Path(path_type=pathlib.Path), help='Directory for everything.')
 @click.option('--picture', type=click.Path(path_type=pathlib.Path), help='An SVG to draw the curves into.')
-@click.option('--steps', default=240, show_default=True, help='Steps of each pre-training.')
-@click.option('--refresh-every', default=40, show_default=True, help='Steps between snapshots of the fresh index.')
-@click.option('--measure-every', default=80, show_default=True, help='Steps between two measurements.')
-def main(corpus_file, question_files, workdir, picture, steps, refresh_every, measure_every):
+@click.option('--reader-steps', default=1200, show_default=True, help='Steps of the reader without documents.')
+@click.option('--steps', default=3600, show_default=True, help='Steps of each pre-training.')
+@click.option('--refresh-every', default=120, show_default=True, help='Steps between snapshots of the fresh index.')
+@click.option('--measure-every', default=600, show_default=True, help='Steps between two measurements.')
+def main(corpus_file, question_files, workdir, picture, reader_steps, steps, refresh_every, measure_every):
     """Trains with a fresh and with a stale index, and measures recall along both."""
     experiment = Experiment(workdir)
     experiment.prepare(corpus_file, question_files)
-    first = experiment.start()
+    first = experiment.start(reader_steps)
     trainings = {
         f'refreshed every {refresh_every} steps': ('fresh', refresh_every),
         f'{STALER} times staler': ('stale', STALER * refresh_every),
@@ -106,7 +106,7 @@ class Experiment:
         self._realm('import', '--from', minilm_directory(), '--to', self._at('encoder'))
         write_answerable_questions(self._at('corpus'), question_files, self._at('questions.jsonl'))
 
-    def start(self) -> dict[str, dict]:
+    def start(self, reader_steps: int) -> dict[str, dict]:
         """Trains the reader without documents, then the retriever on the inverse cloze task.
 
         Returns:
@@ -114,7 +114,7 @@ class Experiment:
         """
         before = self._measure(self._at('encoder'), self._at('before-ict'))
         self._index(self._at('before-ict'))
-        self._realm(*self._pretraining('encoder', 'before-ict', 'reader', READER))
+        self._realm(*self._pretraining('encoder', 'before-ict', 'reader', READER | {'steps': reader_steps}))
         self._realm(
             *('ict', '--corpus', self._at('corpus'), '--encoder', self._at('reader', 'encoder')),
             *('--output', self._at('ict'), *settings('ict', ICT)),
