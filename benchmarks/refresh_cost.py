@@ -27,6 +27,8 @@ from realm_tf.quickstart.stages import stages
 
 PRESET = 'small'
 NEEDED = ('World Factbook', 'Corpus', 'Salient spans', 'Encoder', 'Embedding before ICT')
+REFRESHES = {'without a refresh': 'none', 'with a refresh': 'asynchronous'}
+# So often that the builder always has work.
 SNAPSHOT_EVERY = 4
 # In them TensorFlow traces the step, the first snapshot is published, and the builder starts to embed.
 WARM_UP = 8
@@ -49,10 +51,10 @@ def main(workdir, steps, rounds, prepare):
     realm('index', '--embeddings', workdir / 'before-ict/embeddings', '--output', workdir / 'index', '--preset', PRESET)
     if prepare:
         return
-    figures = {'without a refresh': [], 'with a refresh': []}
+    figures = {name: [] for name in REFRESHES}
     for _ in range(rounds):
-        for name, every in (('without a refresh', steps + WARM_UP + 1), ('with a refresh', SNAPSHOT_EVERY)):
-            figures[name].append(measured(workdir, steps, every, processors[:2]))
+        for name, runs in figures.items():
+            runs.append(measured(workdir, steps, REFRESHES[name], processors[:2]))
     print(f'\n{machine()}. Trainer and builder have a processor each.\n')
     print('| training | steps/s | seconds a step | waiting for its batch | generations used |\n|---|---|---|---|---|')
     for name, runs in figures.items():
@@ -63,7 +65,7 @@ def main(workdir, steps, rounds, prepare):
         )
 
 
-def measured(workdir: pathlib.Path, steps: int, refresh_every: int, processors: list[int]) -> tuple:
+def measured(workdir: pathlib.Path, steps: int, refresh: str, processors: list[int]) -> tuple:
     """Trains, with everything that pre-training does, until enough steps were counted.
 
     Returns:
@@ -77,13 +79,14 @@ def measured(workdir: pathlib.Path, steps: int, refresh_every: int, processors: 
     command = [
         *('pretrain', '--corpus', workdir / 'corpus', '--spans', workdir / 'spans', '--encoder', workdir / 'encoder'),
         *('--embeddings', workdir / 'before-ict/embeddings', '--index', workdir / 'index', '--output', run),
-        *('--preset', PRESET, '--set', f'pretrain.steps={total}', '--set', f'pretrain.refresh_every={refresh_every}'),
+        *('--preset', PRESET, '--set', f'pretrain.steps={total}', '--set', f'pretrain.refresh={refresh}'),
+        *('--set', f'pretrain.refresh_every={SNAPSHOT_EVERY}'),
     ]
     os.sched_setaffinity(0, [of_trainer])
     trainer = subprocess.Popen([sys.executable, '-m', 'realm_tf.cli', *map(str, command)])
     os.sched_setaffinity(0, processors)
-    # What the builder starts later inherits this.
-    builder_of(trainer).cpu_affinity([of_builder])
+    if refresh != 'none':
+        pin_builder(trainer, of_builder)
     times = {}
     while len(times) < total and trainer.poll() is None:
         time.sleep(_POLL_SECONDS)
@@ -101,13 +104,13 @@ def measured(workdir: pathlib.Path, steps: int, refresh_every: int, processors: 
     )
 
 
-def builder_of(trainer: subprocess.Popen) -> psutil.Process:
-    """The index builder that a training starts, as soon as it is there."""
-    while True:
-        for child in psutil.Process(trainer.pid).children():
-            if 'refresh' in child.cmdline():
-                return child
+def pin_builder(trainer: subprocess.Popen, processor: int) -> None:
+    """Gives the index builder a processor as soon as the training has started it; what it starts inherits that."""
+    while not (builder := [child for child in psutil.Process(trainer.pid).children() if 'refresh' in child.cmdline()]):
         time.sleep(_POLL_SECONDS)
+    # The first one is its guard, which may have started the builder itself by then.
+    for process in (builder[0], *builder[0].children(recursive=True)):
+        process.cpu_affinity([processor])
 
 
 def lines_of(run: pathlib.Path) -> list[dict]:
