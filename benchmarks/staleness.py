@@ -297,6 +297,8 @@ def draw(start: Mapping, curves: Mapping[str, Mapping[int, Mapping]], path: path
     import matplotlib
 
     matplotlib.use('agg')
+    # Letters as letters, not as outlines.
+    matplotlib.rcParams['svg.fonttype'] = 'none'
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 3.2), layout='constrained')
