@@ -43,12 +43,12 @@ setuptools.setup(
         'google-crc32c>=1.5,<2',
         'jinja2>=3.1',
         'mwparserfromhell>=0.7.2,<0.8',
+        'ml_dtypes>=0.5',
         'numpy>=2.0',
         'pyarrow>=16',
         'pydantic>=2.7,<3',
         'psutil>=5.9',
         'pyyaml>=6',
-        'safetensors>=0.4.3',
         'sentencex>=1,<2',
         'tqdm>=4.66',
     ],
@@ -66,6 +66,7 @@ setuptools.setup(
             'jax>=0.4.35',  # another backend of Keras, for one test
             'pytest>=8',
             'ruff>=0.17,<0.18',
+            'safetensors>=0.4.3',
             'scipy>=1.11',
             'tokenizers>=0.23,<0.24',  # realm_tf/text/bert_characters.tsv is what this one does
         ],

@@ -2,14 +2,15 @@
 
     python -m beam_jobs.build_corpus --input 'articles/*.jsonl.gz' --vocabulary vocab.txt --output corpus
 
-Two pipelines. The elements of the first are the files: it counts the records of each and hashes their texts, which
-tells the duplicates. Then the records are shared out evenly among the shards of the corpus, and these are the elements
-of the second: each is a run of records, so that blocks keep the documents' order and every shard is the same whoever
-makes it. A file is written whole or not at all, and an interrupted job goes on from those that are there.
+First the elements are the files: each is read once, its records are set aside, and their texts hashed, which tells the
+duplicates. When all have been read, the records are shared out among the shards of the corpus, and these are the
+elements: each is a run of records, so that blocks keep the documents' order and every shard is the same whoever makes
+it. A file is written whole or not at all, and an interrupted job goes on from those that are there.
 """
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,17 +23,18 @@ from etils import epath
 
 from beam_jobs.options import JobOptions, main, run_pipeline
 from beam_jobs.progress import progress_of_files
-from realm_tf.artifacts import Draft, file_checksum, make_artifact, open_whole, outdated_because, write_text_whole
+from realm_tf.artifacts import Draft, file_checksum, make_artifact, outdated_because, write_text_whole
 from realm_tf.config import Config, CorpusConfig, config_to_dict
 from realm_tf.corpus.arrow_shards import shard_counts, shard_name
 from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, write_blocks
 from realm_tf.corpus.corpus_report import ShardTally, write_report
 from realm_tf.corpus.documents import Document, Dropped, Rejected
-from realm_tf.corpus.duplicates import hashes_of, repeated
+from realm_tf.corpus.duplicates import repeated
 from realm_tf.corpus.readers.columns import Columns
 from realm_tf.corpus.readers.folders import files_in
 from realm_tf.corpus.readers.formats import FORMATS, make_reader, recognise
 from realm_tf.corpus.readers.reader import RecordReader, Unreadable, readable_records
+from realm_tf.corpus.scans import read_index, read_records, write_scan
 from realm_tf.errors import RealmError
 from realm_tf.text.vocabulary import Vocabulary
 
@@ -97,10 +99,10 @@ def run(options: PipelineOptions, config: Config) -> None:
         return
     with make_artifact(job.output, KIND, configuration=configuration, inputs=inputs, overwrite=job.overwrite) as draft:
         vocabulary.write(draft.path / VOCABULARY)
-        slices = _scanned(files, draft, source, options)
-        shards = plan_shards(slices, draft.path, config.corpus.num_shards)
-        _build(shards, draft, source, options)
-        counts = sum((Counter(shard_counts(shard.file)) for shard in shards), Counter())
+        scans = [Scan(str(file), str(draft.path / f'.scan-{number:08d}.npz')) for number, file in enumerate(files)]
+        shards = files_of_shards(draft.path, config.corpus.num_shards)
+        _build(scans, shards, draft, source, options)
+        counts = sum((Counter(shard_counts(shard.blocks)) for shard in shards), Counter())
         tally = ShardTally.sum_of(ShardTally.read(shard.tally) for shard in shards)
         _require_few_rejected(counts, job.maximum_rejected, draft.path)
         write_report(draft.path, counts, tally)
@@ -114,17 +116,32 @@ def run(options: PipelineOptions, config: Config) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """A file of documents, and where the hashes of its records go."""
+    """A file of documents, and where its scan goes."""
 
     file: str
-    hashes: str
+    index: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardFiles:
+    """The files that a shard becomes.
+
+    Attributes:
+      blocks: where the blocks go; the shard is done if and only if it is there.
+      rejected: where records that are no documents go.
+      tally: what the report is told of the shard.
+    """
+
+    blocks: str
+    rejected: str
+    tally: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
     """Records of one file, from the first to before the limit, and which of them are duplicates (counted from 0)."""
 
-    file: str
+    scan: Scan
     first: int
     limit: int
     duplicates: tuple[int, ...]
@@ -132,86 +149,68 @@ class Slice:
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A run of records, and the files that are made of them.
-
-    Attributes:
-      slices: the records.
-      file: where their blocks go.
-      rejected: where records that are no documents go.
-      tally: what the report is told of the shard.
-    """
+    """A run of records, and the files that it becomes."""
 
     slices: tuple[Slice, ...]
-    file: str
-    rejected: str
-    tally: str
+    files: ShardFiles
 
 
-def plan_shards(files: Sequence[tuple[str, np.ndarray]], output: epath.Path, num_shards: int) -> list[Shard]:
-    """Shares the records of all files out among shards, in order and evenly.
+def files_of_shards(directory: epath.Path, num_shards: int) -> list[ShardFiles]:
+    """The files of every shard of a corpus."""
+    files = []
+    for number in range(num_shards):
+        of_shard = f'{number:05d}-of-{num_shards:05d}'
+        names = (shard_name(SHARDS, number, num_shards), f'rejected-{of_shard}.jsonl', f'.tally-{of_shard}.json')
+        files.append(ShardFiles(*(str(directory / name) for name in names)))
+    return files
+
+
+def plan_shards(
+    scans: Sequence[Scan], sizes: Sequence[np.ndarray], is_duplicate: np.ndarray, files: Sequence[ShardFiles]
+) -> list[Shard]:
+    """Shares the records of all files out among shards, in order, so that each has about as much text.
 
     Args:
-      files: each file with whether its records are duplicates, bool `[records]`.
-      output: directory of the shards.
-      num_shards: how many.
+      scans: the scans of the files.
+      sizes: of the records of each, int64 `[records]`.
+      is_duplicate: which records are duplicates, all files in one, bool `[all_records]`.
+      files: what each shard becomes.
     """
-    total = sum(len(is_duplicate) for _, is_duplicate in files)
+    # Counted over all files: where the records of each begin, and where those of each shard do.
+    file_starts = np.cumsum([0, *map(len, sizes)]).tolist()
+    text_before = np.cumsum(np.concatenate([np.zeros(1, np.int64), *sizes]))
+    shares = np.arange(1, len(files)) * text_before[-1] // len(files)
+    shard_starts = [0, *np.searchsorted(text_before[1:], shares, side='right').tolist(), file_starts[-1]]
     shards = []
-    for number in range(num_shards):
-        first, limit = number * total // num_shards, (number + 1) * total // num_shards
+    for (shard_start, shard_limit), of_shard in zip(itertools.pairwise(shard_starts), files, strict=True):
         slices = []
-        start = 0
-        for file, is_duplicate in files:
-            here = slice(max(0, first - start), max(0, min(len(is_duplicate), limit - start)))
-            if here.start < here.stop:
-                duplicates = here.start + np.flatnonzero(is_duplicate[here])
-                slices.append(Slice(file, here.start, here.stop, tuple(duplicates.tolist())))
-            start += len(is_duplicate)
-        name = shard_name(SHARDS, number, num_shards)
-        of_shard = f'{number:05d}-of-{num_shards:05d}'
-        rejected, tally = output / f'rejected-{of_shard}.jsonl', output / f'.tally-{of_shard}.json'
-        shards.append(Shard(tuple(slices), str(output / name), str(rejected), str(tally)))
+        for scan, (start, limit) in zip(scans, itertools.pairwise(file_starts), strict=True):
+            first, end = max(start, shard_start), min(limit, shard_limit)
+            if first < end:
+                duplicates = first - start + np.flatnonzero(is_duplicate[first:end])
+                slices.append(Slice(scan, first - start, end - start, tuple(duplicates.tolist())))
+        shards.append(Shard(tuple(slices), of_shard))
     return shards
 
 
-def _scanned(
-    files: Sequence[epath.Path], draft: Draft, source: Source, options: PipelineOptions
-) -> list[tuple[str, np.ndarray]]:
-    """Every file with whether its records are duplicates of ones before."""
-    scans = [Scan(str(file), str(draft.path / f'.hashes-{number:05d}.npy')) for number, file in enumerate(files)]
-    with (
-        progress_of_files('Scan', dict.fromkeys((scan.hashes for scan in scans), 1), 'file'),
-        run_pipeline(options) as pipeline,
-    ):
+def _build(scans: Sequence[Scan], files: Sequence[ShardFiles], draft: Draft, source: Source, options: PipelineOptions):
+    made = [scan.index for scan in scans] + [of_shard.blocks for of_shard in files]
+    progress = progress_of_files('Corpus', dict.fromkeys(made, 1), 'file')
+    with run_pipeline(options, progress, has_light_steps=True) as pipeline:
         (
             pipeline
-            | 'Files' >> beam.Create([scan for scan in scans if not epath.Path(scan.hashes).exists()])
+            | 'Files' >> beam.Create(scans)
             | 'Spread files over workers' >> beam.Reshuffle()
             | 'Scan' >> beam.ParDo(ScanFile(source))
-        )
-    hashes = [_read_array(scan.hashes) for scan in scans]
-    is_duplicate = repeated(hashes)
-    if source.reader().holds_blocks:
-        is_duplicate[:] = False
-    limits = np.cumsum([len(of_file) for of_file in hashes])[:-1]
-    return list(zip((scan.file for scan in scans), np.split(is_duplicate, limits), strict=True))
-
-
-def _build(shards: Sequence[Shard], draft: Draft, source: Source, options: PipelineOptions) -> None:
-    with (
-        progress_of_files('Corpus', dict.fromkeys((shard.file for shard in shards), 1), 'shard'),
-        run_pipeline(options) as pipeline,
-    ):
-        (
-            pipeline
-            | 'Shards' >> beam.Create([shard for shard in shards if not epath.Path(shard.file).exists()])
-            | 'Spread over workers' >> beam.Reshuffle()
-            | 'Build' >> beam.ParDo(BuildShard(str(draft.path / VOCABULARY), source))
+            | 'Wait for all scans' >> beam.combiners.ToList()
+            | 'Plan shards' >> beam.ParDo(PlanShards(files, source))
+            | 'Spread shards over workers' >> beam.Reshuffle()
+            | 'Build' >> beam.ParDo(BuildShard(str(draft.path / VOCABULARY), source)).with_resource_hints(min_ram='2GB')
         )
 
 
 class ScanFile(beam.DoFn):
-    """Counts the records of a file, and hashes their texts."""
+    """Reads a file, and sets its records aside."""
 
     def __init__(self, source: Source):
         self._source = source
@@ -219,16 +218,34 @@ class ScanFile(beam.DoFn):
     def setup(self) -> None:
         self._reader = self._source.reader()
 
-    def process(self, scan: Scan) -> None:
-        hashes = hashes_of(self._keys(scan.file))
-        with open_whole(scan.hashes) as file:
-            np.save(file, hashes)
+    def process(self, scan: Scan) -> Iterator[Scan]:
+        if not epath.Path(scan.index).exists():
+            write_scan(scan.index, self._records(scan.file))
+        yield scan
 
-    def _keys(self, file: str) -> Iterator[bytes]:
+    def _records(self, file: str) -> Iterator[tuple[Any, bytes]]:
         for position, record in enumerate(readable_records(self._reader, file)):
             # What cannot be read is like nothing else.
             is_readable = not isinstance(record, Unreadable)
-            yield self._reader.key(record) if is_readable else f'{file}\0{position}'.encode()
+            yield record, self._reader.key(record) if is_readable else f'{file}\0{position}'.encode()
+
+
+class PlanShards(beam.DoFn):
+    """Finds the duplicates, and says which records make up each shard that is not there yet."""
+
+    def __init__(self, files: Sequence[ShardFiles], source: Source):
+        self._files = files
+        self._source = source
+
+    def process(self, scans: Sequence[Scan]) -> Iterator[Shard]:
+        scans = sorted(scans, key=lambda scan: scan.index)
+        indices = [read_index(scan.index) for scan in scans]
+        is_duplicate = repeated([index.hashes for index in indices])
+        if self._source.reader().holds_blocks:
+            is_duplicate[:] = False
+        for shard in plan_shards(scans, [index.sizes for index in indices], is_duplicate, self._files):
+            if not epath.Path(shard.files.blocks).exists():
+                yield shard
 
 
 class BuildShard(beam.DoFn):
@@ -260,10 +277,10 @@ class BuildShard(beam.DoFn):
         counts.update(blocks=len(blocks), wordpieces=wordpieces, rejected=len(rejected))
         if rejected:
             lines = [json.dumps(record._asdict(), ensure_ascii=False) + '\n' for record in rejected]
-            write_text_whole(shard.rejected, ''.join(lines))
-        tally.write(shard.tally)
+            write_text_whole(shard.files.rejected, ''.join(lines))
+        tally.write(shard.files.tally)
         # Last: the shard is done if and only if its blocks are there.
-        write_blocks(shard.file, blocks, counts)
+        write_blocks(shard.files.blocks, blocks, counts)
 
     def _documents(
         self, shard: Shard, rejected: list[Rejected], tally: ShardTally, counts: Counter
@@ -271,8 +288,9 @@ class BuildShard(beam.DoFn):
         """The documents of a shard; what is none, or not wanted, is told to the other arguments."""
         for of_file in shard.slices:
             duplicates = frozenset(of_file.duplicates)
-            for number, record in _records_of(self._reader, of_file):
-                found = self._document(record, of_file.file, number + 1)
+            records = read_records(of_file.scan.index, of_file.first, of_file.limit)
+            for number, record in enumerate(records, of_file.first):
+                found = self._document(record, of_file.scan.file, number + 1)
                 if isinstance(found, Rejected):
                     rejected.append(found)
                     tally.add_rejected(found)
@@ -289,14 +307,6 @@ class BuildShard(beam.DoFn):
         if isinstance(record, Unreadable):
             return Rejected(file, position, record.reason, '')
         return self._reader.document(record, file, position)
-
-
-def _records_of(reader: RecordReader, of_file: Slice) -> Iterator[tuple[int, Any]]:
-    for number, record in enumerate(readable_records(reader, of_file.file)):
-        if number >= of_file.limit:
-            return
-        if number >= of_file.first:
-            yield number, record
 
 
 def _batched(documents: Iterator[Document]) -> Iterator[list[Document]]:
@@ -325,11 +335,6 @@ def _matching(patterns: Sequence[str]) -> list[epath.Path]:
 
 def _checksum_of_all(files: Sequence[epath.Path]) -> str:
     return hashlib.sha256(''.join(file_checksum(file) for file in files).encode()).hexdigest()
-
-
-def _read_array(path: str) -> np.ndarray:
-    with epath.Path(path).open('rb') as file:
-        return np.load(file)
 
 
 def _require_few_rejected(counts: Counter, maximum: float, path: epath.Path) -> None:

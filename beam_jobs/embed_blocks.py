@@ -71,15 +71,14 @@ def run(options: PipelineOptions, config: Config) -> None:
             Shard(blocks, str(draft.path / shard_name(number, num_shards)))
             for number, blocks in enumerate(corpus.shard_ranges)
         ]
-        with progress_of_files('Embedding', {shard.file: len(shard.blocks) for shard in shards}, 'block'):
-            counts = embed_shards(
-                [shard for shard in shards if not shard.is_embedded],
-                options,
-                corpus=str(job.corpus),
-                encoder=str(job.encoder),
-                tokens_per_batch=config.embed.tokens_per_batch,
-                threads=_threads_per_worker(options),
-            )
+        counts = embed_shards(
+            shards,
+            options,
+            corpus=str(job.corpus),
+            encoder=str(job.encoder),
+            tokens_per_batch=config.embed.tokens_per_batch,
+            threads=_threads_per_worker(options),
+        )
         draft.counts['blocks'] = len(corpus)
     print(
         f'Embedded {counts["blocks"]:,} blocks: {counts["tokens"]:,} tokens and {counts["padding"]:,} of padding '
@@ -103,17 +102,18 @@ def embed_shards(shards: Sequence[Shard], options: PipelineOptions, **embedder: 
     """Runs the pipeline.
 
     Args:
-      shards: what to embed.
+      shards: what to embed; those that are embedded already stay as they are.
       options: of the pipeline.
       **embedder: arguments of the `BlockEmbedder` of every worker.
 
     Returns:
       What was done, by the names of `COUNTERS`.
     """
-    with run_pipeline(options) as pipeline:
+    progress = progress_of_files('Embedding', {shard.file: len(shard.blocks) for shard in shards}, 'block')
+    with run_pipeline(options, progress) as pipeline:
         (
             pipeline
-            | 'Shards' >> beam.Create(shards)
+            | 'Shards' >> beam.Create([shard for shard in shards if not shard.is_embedded])
             | 'Spread over workers' >> beam.Reshuffle()
             | 'Embed' >> beam.ParDo(EmbedShard(embedder))
         )

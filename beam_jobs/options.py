@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +17,8 @@ from apache_beam.options.pipeline_options import (
     TestOptions,
     WorkerOptions,
 )
-from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
-from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
+from beam_jobs.local_workers import exit_code_of_failed, make_runner
 from realm_tf.config import Config, load_config, parse_overrides
 from realm_tf.errors import RealmError
 
@@ -64,25 +64,50 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         _kill_workers()
         raise KeyboardInterrupt
 
+    def child_ended(number: int, frame) -> None:
+        code = exit_code_of_failed()
+        if code is not None and not received:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            logging.disable()
+            _kill_workers()
+            how = f'signal {-code}, as when memory runs out' if code < 0 else f'exit status {code}'
+            raise RealmError(
+                f'A worker process ended ({how}). The same command goes on from here; fewer --num_workers need less '
+                'memory.'
+            )
+
+    signal.signal(signal.SIGCHLD, child_ended)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
         options = parse(sys.argv[1:], run.__module__, options_class)
         values = options.view_as(JobOptions)
         run(options, load_config(values.preset, values.config, parse_overrides(values.set)))
-    except RealmError as error:
-        print(f'realm: {error}', file=sys.stderr)
-        sys.exit(2)
     except DryRun as message:
         print(message)
-    # Where the work is done in this process, Beam makes an error of its own of the interrupt.
-    except BaseException:
-        if not received:
+    # Beam makes errors of its own of what a worker raises, and of an interrupt where the work is done in this process.
+    except BaseException as error:
+        if received:
+            print('Interrupted. The same command goes on from here.', file=sys.stderr)
+            sys.exit(128 + received[0])
+        if (sentence := _sentence_of(error)) is None:
             raise
-        print('Interrupted. The same command goes on from here.', file=sys.stderr)
-        sys.exit(128 + received[0])
+        print(f'realm: {sentence}', file=sys.stderr)
+        sys.exit(2)
     finally:
         _kill_workers()
+
+
+def _sentence_of(error: BaseException) -> str | None:
+    """What a `RealmError` says, be it raised here, or in a worker and told by Beam; None for any other error."""
+    if isinstance(error, RealmError):
+        said = str(error)
+    elif found := re.search(rf'{RealmError.__module__}\.{RealmError.__name__}: (.+)', str(error)):
+        said = found[1]
+    else:
+        return None
+    # What Beam adds.
+    return said.partition(' [while running ')[0]
 
 
 def _kill_workers() -> None:
@@ -126,6 +151,8 @@ def _locally(options: PipelineOptions) -> PipelineOptions:
     if runner is None or runner == LOCAL_RUNNER:
         # The default would try to download another runner and fall back; this one is the same everywhere.
         options.view_as(StandardOptions).runner = LOCAL_RUNNER
+        # What it logs as an error it raises as well.
+        logging.getLogger('apache_beam').setLevel(logging.CRITICAL)
         direct = options.view_as(DirectOptions)
         workers = options.view_as(WorkerOptions).num_workers
         if workers:
@@ -139,23 +166,30 @@ class DryRun(Exception):
 
 
 @contextlib.contextmanager
-def run_pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
+def run_pipeline(
+    options: PipelineOptions, progress: contextlib.AbstractContextManager, has_light_steps: bool = False
+) -> Iterator[beam.Pipeline]:
     """A pipeline on the runner that the options name, to be filled; leaving the block runs it to its end.
 
     Args:
       options: of the pipeline.
+      progress: shows it while it runs.
+      has_light_steps: whether its first steps need no TensorFlow, and those that do have resource hints.
 
     Raises:
       RealmError: if the options do not make a job.
       DryRun: if nothing was to be run.
     """
     try:
-        pipeline = _make_pipeline(options)
+        pipeline = _make_pipeline(options, has_light_steps)
     except ValueError as error:
         raise RealmError(f'The options do not make a job: {" ".join(str(error).split())}') from error
-    with pipeline:
-        yield pipeline
-    if options.view_as(TestOptions).dry_run:
+    yield pipeline
+    is_dry = options.view_as(TestOptions).dry_run
+    # Leaving the pipeline's own block runs it.
+    with contextlib.nullcontext() if is_dry else progress, pipeline:
+        pass
+    if is_dry:
         steps = ', '.join(part.full_label for part in pipeline.transforms_stack[0].parts)
         raise DryRun(
             f'The job for {options.view_as(StandardOptions).runner} with {options.view_as(WorkerOptions).num_workers} '
@@ -163,14 +197,11 @@ def run_pipeline(options: PipelineOptions) -> Iterator[beam.Pipeline]:
         )
 
 
-def _make_pipeline(options: PipelineOptions) -> beam.Pipeline:
+def _make_pipeline(options: PipelineOptions, has_light_steps: bool) -> beam.Pipeline:
     direct = options.view_as(DirectOptions)
     is_local = options.view_as(StandardOptions).runner == LOCAL_RUNNER
-    # None is what this function leaves of `multi_processing`: a job may run several pipelines.
-    if not is_local or direct.direct_running_mode not in ('multi_processing', None):
+    if not is_local or direct.direct_running_mode != 'multi_processing':
         return beam.Pipeline(options=options)
-    # Worker processes on this machine are `beam_jobs.worker`. Under its own mode the runner would start Beam's worker
-    # program, whatever environment it is given.
+    # Under its own mode the runner would start Beam's worker program, whatever environment it is given.
     direct.direct_running_mode = None
-    environment = SubprocessSDKEnvironment.from_command_string(f'{sys.executable} -m beam_jobs.worker')
-    return beam.Pipeline(FnApiRunner(default_environment=environment), options=options)
+    return beam.Pipeline(make_runner(direct.direct_num_workers, has_light_steps), options=options)

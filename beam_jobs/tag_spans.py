@@ -60,10 +60,8 @@ def run(options: PipelineOptions, config: Config) -> None:
         ]
         waiting = [shard for shard in shards if not epath.Path(shard.file).exists()]
         # Leaving the pipeline's block runs it.
-        with (
-            progress_of_files('Spans', {shard.file: len(shard.blocks) for shard in shards}, 'block'),
-            run_pipeline(options) as pipeline,
-        ):
+        progress = progress_of_files('Spans', {shard.file: len(shard.blocks) for shard in shards}, 'block')
+        with run_pipeline(options, progress) as pipeline:
             (
                 pipeline
                 | 'Shards' >> beam.Create(waiting)

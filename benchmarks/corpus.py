@@ -1,4 +1,4 @@
-"""How fast a corpus is built and tagged, by the number of workers.
+"""How fast a corpus is built, by the number of workers.
 
     python -m benchmarks.corpus --input simplewiki/articles.jsonl.gz --vocabulary vocab.txt
 
@@ -22,10 +22,9 @@ from realm_tf.artifacts import open_artifact
 @click.option('--input', 'documents', required=True, help='Files of documents.')
 @click.option('--vocabulary', required=True, help='A BERT vocab.txt.')
 @click.option('--workers', multiple=True, type=int, default=(1, 2), show_default=True)
-@click.option('--spans', is_flag=True, help='Tag the spans too.')
-def main(documents, vocabulary, workers, spans):
+def main(documents, vocabulary, workers):
     """Builds a corpus with each number of workers."""
-    print(f'{machine()}\n\n| job | workers | seconds | blocks | words/s |\n|---|---|---|---|---|')
+    print(f'{machine()}\n\n| workers | seconds | blocks | words/s |\n|---|---|---|---|')
     for number in workers:
         with tempfile.TemporaryDirectory() as directory:
             corpus = pathlib.Path(directory) / 'corpus'
@@ -33,13 +32,7 @@ def main(documents, vocabulary, workers, spans):
             seconds = timed('build_corpus', number, arguments)
             counts = open_artifact(corpus).counts
             words = count_words(corpus)
-            print(f'| build | {number} | {seconds:.0f} | {counts["blocks"]:,} | {words / seconds:,.0f} |', flush=True)
-            if spans:
-                arguments = ['--corpus', str(corpus), '--output', str(pathlib.Path(directory) / 'spans')]
-                seconds = timed('tag_spans', number, arguments)
-                print(
-                    f'| spans | {number} | {seconds:.0f} | {counts["blocks"]:,} | {words / seconds:,.0f} |', flush=True
-                )
+            print(f'| {number} | {seconds:.1f} | {counts["blocks"]:,} | {words / seconds:,.0f} |', flush=True)
 
 
 def timed(job: str, workers: int, arguments: list[str]) -> float:

@@ -149,6 +149,8 @@ def make_artifact(
 
     Parts that an interrupted run with the same settings and inputs left behind are still in the directory, so that the
     body can go on from them; those of any other run are removed first. If the body raises, nothing is published.
+    Files whose names begin with a dot serve the making only: they are no part of the artefact, and are removed when it
+    is published.
 
     Args:
       path: the artefact's directory.
@@ -193,7 +195,10 @@ def make_artifact(
     }
     manifest = {'format_version': FORMAT_VERSION, **recipe, 'counts': _plain(draft.counts), 'files': files}
     write_text_whole(path / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True) + '\n')
-    (path / RECIPE).unlink()
+    # Until here an interrupted run needs them.
+    for child in path.iterdir():
+        if child.name.startswith('.') or child.name == RECIPE:
+            child.unlink()
 
 
 @dataclasses.dataclass

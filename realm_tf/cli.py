@@ -98,6 +98,13 @@ def _set_help(sections: tuple[str, ...]) -> str:
     return f'A setting, over preset and file (here: {names}). All of them, explained: realm config.'
 
 
+def _strategy(command):
+    """Gives a command `--strategy` and `--tpu`."""
+    where = click.Choice(['default', 'mirrored', 'multiworker', 'tpu'])
+    command = click.option('--tpu', help="Name of a Cloud TPU, or 'local' on its own machine.")(command)
+    return click.option('--strategy', type=where, default='default', help='Where it runs: docs/cloud-tpu.md.')(command)
+
+
 def _overwrite(command):
     return click.option('--overwrite', is_flag=True, help='Replace what was made with other settings or inputs.')(
         command
@@ -184,9 +191,10 @@ def convert(source, output, format, corpus, embeddings):
 @click.option('--corpus', required=True, type=INPUT, help='The corpus.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')
+@_strategy
 @_overwrite
 @configured('ict')
-def ict(corpus, encoder, run, overwrite, config):
+def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
     """Warm-start the retriever with the inverse cloze task."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
@@ -195,32 +203,54 @@ def ict(corpus, encoder, run, overwrite, config):
     if not prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import ict
+    from realm_tf.training.strategies import make_strategy
 
-    ict.train(corpus, encoder, run, config)
+    ict.train(corpus, encoder, run, config, strategy=make_strategy(strategy, tpu))
     _done(run)
 
 
 @realm.command()
 @click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
-@click.option('--spans', required=True, type=INPUT, help='Its salient spans.')
+@click.option('--spans', required=True, type=INPUT, help='Salient spans of the pre-training corpus.')
+@click.option('--pretraining-corpus', type=INPUT, help='The pre-training corpus, if it is not the knowledge corpus.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
 @click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
 @click.option('--index', required=True, type=INPUT, help='An index over them, for the first steps.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')
+@_strategy
 @_overwrite
 @configured('pretrain', 'embed', 'index')
-def pretrain(corpus, spans, encoder, embeddings, index, run, overwrite, config):
+def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run, strategy, tpu, overwrite, config):
     """Pre-train retriever and reader together, with an index that is refreshed from the weights in training."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
 
-    inputs = _inputs(corpus=corpus, spans=spans, encoder=encoder, embeddings=embeddings, index=index)
+    inputs = _inputs(
+        corpus=corpus,
+        spans=spans,
+        pretraining_corpus=pretraining_corpus,
+        encoder=encoder,
+        embeddings=embeddings,
+        index=index,
+    )
     configuration = recipe(config, 'pretrain', 'embed', 'index')
     if not prepare_run(run, 'encoder', configuration=configuration, inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import pretrain
+    from realm_tf.training.strategies import make_strategy
 
-    pretrain.train(corpus, spans, encoder, embeddings, index, run, config)
+    where = make_strategy(strategy, tpu)
+    pretrain.train(
+        corpus,
+        spans,
+        encoder,
+        embeddings,
+        index,
+        run,
+        config,
+        pretraining_corpus_path=pretraining_corpus,
+        strategy=where,
+    )
     _done(run)
 
 
@@ -262,9 +292,10 @@ def index(embeddings, output, overwrite, config):
 @click.option('--index', required=True, type=INPUT, help='An index over them.')
 @click.option('--questions', required=True, type=INPUT, help='JSON Lines of {"question": …, "answer": […]}.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its model/.')
+@_strategy
 @_overwrite
 @configured('finetune')
-def finetune(corpus, encoder, embeddings, index, questions, run, overwrite, config):
+def finetune(corpus, encoder, embeddings, index, questions, run, strategy, tpu, overwrite, config):
     """Fine-tune for open-domain question answering."""
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
@@ -273,8 +304,10 @@ def finetune(corpus, encoder, embeddings, index, questions, run, overwrite, conf
     if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
     from realm_tf.training import finetune
+    from realm_tf.training.strategies import make_strategy
 
-    finetune.train(corpus, encoder, embeddings, index, questions, run, config, inputs)
+    where = make_strategy(strategy, tpu)
+    finetune.train(corpus, encoder, embeddings, index, questions, run, config, inputs, strategy=where)
     _done(run)
 
 
@@ -324,6 +357,10 @@ def quickstart(workdir, preset, seed):
     run_quickstart(workdir, preset, seed)
 
 
+# Of inputs whose role is not called as their kind is.
+_KINDS = {'pretraining_corpus': 'corpus'}
+
+
 def _inputs(**paths: str | None) -> dict[str, str]:
     """Digests of artefacts, and checksums of files, by role; of a training in progress, what is read is not removed."""
     from realm_tf.artifacts import file_checksum, open_artifact
@@ -334,7 +371,7 @@ def _inputs(**paths: str | None) -> dict[str, str]:
         if path is not None and role == 'questions':
             digests[role] = file_checksum(path)
         elif path is not None:
-            digests[role] = open_artifact(path, role).digest
+            digests[role] = open_artifact(path, _KINDS.get(role, role)).digest
             lease_while_running(path)
     return digests
 

@@ -144,8 +144,12 @@ class PretrainConfig:
 
     steps: int = _setting(200_000, 'Training steps.')
     batch_size: int = _setting(512, 'Masked sentences a step, over all replicas.')
+    accumulation_steps: int = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
     query_length: int = _setting(96, 'Longest masked sentence, in wordpieces.')
     num_candidates: int = _setting(8, 'Candidates a query, counting the null document.')
+    exclude_article: bool = _setting(
+        False, "Leave out all blocks of the sentence's document among its candidates, not its own block alone."
+    )
     masking: Literal['salient', 'span', 'tokens'] = _setting(
         'salient', 'What is masked: a salient span, or (for comparison) a random one, or random wordpieces.'
     )
@@ -215,6 +219,7 @@ class FinetuneConfig:
     epochs: int = _setting(20, 'Passes over the questions.')
     max_steps: int | None = _setting(None, 'Most training steps, whatever the epochs; unset: no limit.')
     batch_size: int = _setting(1, 'Questions a step, over all replicas.')
+    accumulation_steps: int = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
     question_length: int = _setting(64, 'Longest question, in wordpieces.')
     num_candidates: int = _setting(5000, 'Blocks in the loss of the retriever.')
     reader_blocks: int = _setting(5, 'Blocks that are read.')

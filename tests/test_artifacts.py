@@ -47,6 +47,18 @@ def test_parts_left_by_an_interrupted_run_are_kept_for_the_same_recipe_alone(tmp
         assert (draft.path / 'shard').exists() == same_recipe
 
 
+def test_what_serves_the_making_only_is_kept_until_it_is_published(tmp_path):
+    path = tmp_path / 'corpus'
+    with pytest.raises(KeyboardInterrupt), make_artifact(path, 'corpus', configuration={}, inputs={}) as draft:
+        (draft.path / '.counted').write_text('some')
+        raise KeyboardInterrupt
+    with make_artifact(path, 'corpus', configuration={}, inputs={}) as draft:
+        assert (draft.path / '.counted').exists()
+        (draft.path / 'file').write_text('text')
+    assert {child.name for child in path.iterdir()} == {MANIFEST, 'file'}
+    assert set(open_artifact(path).files) == {'file'}
+
+
 def test_another_artefact_is_not_replaced_unasked(tmp_path):
     make(tmp_path / 'corpus')
     with pytest.raises(RealmError, match=r'setting length changed: 3 → 4.*--overwrite'):

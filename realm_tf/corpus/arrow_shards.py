@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 from etils import epath
 
 from realm_tf.artifacts import open_whole
@@ -73,6 +74,18 @@ class ArrowShards:
     def texts(self, column: str, rows: np.ndarray) -> list[str]:
         """Rows of a column of texts."""
         return [self._batches[shard].column(column)[row].as_py() for shard, row in self._located(rows)]
+
+    def run_numbers(self, column: str) -> np.ndarray:
+        """Counts the runs of equal texts in a column: int32 `[rows]`, the number of each row's run.
+
+        A shard begins a run.
+        """
+        begins = np.ones(len(self), bool)
+        for rows, batch in zip(self.ranges, self._batches, strict=True):
+            texts = batch.column(column)
+            differs = pyarrow.compute.not_equal(texts[1:], texts[:-1])
+            begins[rows.start + 1 : rows.stop] = differs.to_numpy(zero_copy_only=False)
+        return np.cumsum(begins, dtype=np.int32) - 1
 
     def _located(self, rows: np.ndarray) -> Iterator[tuple[int, int]]:
         """The shard of each row, and its row there."""

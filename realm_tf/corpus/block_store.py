@@ -130,6 +130,13 @@ class BlockStore:
         """The documents that blocks are part of."""
         return self._shards.texts('document_id', rows)
 
+    def document_numbers(self) -> np.ndarray:
+        """The documents counted in their order, int32 `[blocks]`: equal for blocks of one document.
+
+        The blocks of a document lie one after the other, in one shard.
+        """
+        return self._shards.run_numbers('document_id')
+
     def lengths(self) -> np.ndarray:
         """Wordpieces of every block packed as a document, int64 `[blocks]`."""
         titles = np.minimum(self._shards.list_lengths('title_ids'), MAX_TITLE_LENGTH)

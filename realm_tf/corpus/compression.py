@@ -3,6 +3,7 @@
 import bz2
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
@@ -16,19 +17,34 @@ _CHUNK_SIZE = 16 * 1024
 _BUFFER_SIZE = 1024 * 1024
 
 
+class Gap(RealmError):
+    """A part of a file is lost; reading on gives what comes after it."""
+
+
 class _Compression(NamedTuple):
+    """A kind of compression.
+
+    Attributes:
+      name: of it.
+      make_decompressor: makes what decompresses one stream.
+      stream_start: how a stream begins, if that is long enough to be found behind broken data and nowhere else.
+    """
+
     name: str
     make_decompressor: Callable[[], Any]
+    stream_start: re.Pattern[bytes] | None = None
 
 
 _BY_FIRST_BYTES = {
     b'\x1f\x8b': _Compression('gzip', lambda: zlib.decompressobj(zlib.MAX_WBITS | 16)),
-    b'BZh': _Compression('bzip2', bz2.BZ2Decompressor),
+    # The head of the file, and that of its first block.
+    b'BZh': _Compression('bzip2', bz2.BZ2Decompressor, re.compile(rb'BZh[1-9]\x31\x41\x59\x26\x53\x59')),
     b'\xfd7zXZ\x00': _Compression('xz', lzma.LZMADecompressor),
     b'\x28\xb5\x2f\xfd': _Compression('zstd', zstd.ZstdDecompressor),
     # A frame without content, which parallel compressors put before the others.
     b'\x50\x2a\x4d\x18': _Compression('zstd', zstd.ZstdDecompressor),
 }
+_STREAM_START_SIZE = 10
 _MOST_FIRST_BYTES = max(map(len, _BY_FIRST_BYTES))
 
 
@@ -43,6 +59,7 @@ def open_decompressed(path: epath.PathLike) -> BinaryIO:
 
     Raises:
       RealmError: if the file cannot be opened; while it is read, if its compressed data is broken or cut off.
+      Gap: while it is read, if bzip2 data is broken, and another stream begins behind it.
     """
     path = epath.Path(path)
     try:
@@ -68,7 +85,7 @@ class _DecompressedFile(io.RawIOBase):
         self._path = path
         self._file = file
         self._compression = compression
-        self._decompressor = compression.make_decompressor()
+        self._begin_stream(0)
         self._position = 0
         self._compressed = b''
         self._decompressed = memoryview(b'')
@@ -82,7 +99,8 @@ class _DecompressedFile(io.RawIOBase):
                 self._position = self._file.tell()
                 self._compressed = self._file.read(_CHUNK_SIZE)
             if not self._compressed:
-                self._require_end_of_stream()
+                if not self._decompressor.eof:
+                    raise self._error(f'it is cut off at byte {self._position:,}, within its {self._name} data')
                 return 0
             self._decompress()
         size = min(len(buffer), len(self._decompressed))
@@ -94,25 +112,50 @@ class _DecompressedFile(io.RawIOBase):
         self._file.close()
         super().close()
 
+    @property
+    def _name(self) -> str:
+        return self._compression.name
+
+    def _begin_stream(self, start: int) -> None:
+        self._stream_start = start
+        self._decompressor = self._compression.make_decompressor()
+
     def _decompress(self) -> None:
         if self._decompressor.eof:
             # Between streams, and behind the last, there may be zeros: tapes and xz are filled up with them.
             self._compressed = self._compressed.lstrip(b'\x00')
             if not self._compressed:
                 return
-            self._decompressor = self._compression.make_decompressor()
+            self._begin_stream(self._file.tell() - len(self._compressed))
         try:
             self._decompressed = memoryview(self._decompressor.decompress(self._compressed))
         except (OSError, zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
-            raise RealmError(
-                f'{self._path} cannot be read: its {self._compression.name} data is broken between bytes '
-                f'{self._position:,} and {self._position + _CHUNK_SIZE:,} ({error}). Get the file again.'
+            raise self._error(
+                f'its {self._name} data is broken between bytes {self._position:,} and '
+                f'{self._position + _CHUNK_SIZE:,} ({error})'
             ) from error
         self._compressed = self._decompressor.unused_data
 
-    def _require_end_of_stream(self) -> None:
-        if not self._decompressor.eof:
-            raise RealmError(
-                f'{self._path} cannot be read: it is cut off at byte {self._position:,}, within its '
-                f'{self._compression.name} data. Get the file again.'
-            )
+    def _error(self, reason: str) -> RealmError:
+        """The error to raise; it is a `Gap` if there is another stream, and then that one is read next."""
+        next_stream = self._find_stream_after(self._stream_start)
+        if next_stream is None:
+            return RealmError(f'{self._path} cannot be read: {reason}. Get the file again.')
+        lost = f'bytes {self._stream_start:,} to {next_stream:,} are lost, or a part of them'
+        self._file.seek(next_stream)
+        self._compressed = b''
+        self._begin_stream(next_stream)
+        return Gap(f'{self._path} cannot be read in one place: {reason}; {lost}. Get the file again.')
+
+    def _find_stream_after(self, position: int) -> int | None:
+        """Where the first stream begins that does so after a position; None if there is none, or it cannot be told."""
+        pattern = self._compression.stream_start
+        if pattern is None:
+            return None
+        self._file.seek(position + 1)
+        data = b''
+        while chunk := self._file.read(_BUFFER_SIZE):
+            data = data[-(_STREAM_START_SIZE - 1) :] + chunk
+            if found := pattern.search(data):
+                return self._file.tell() - len(data) + found.start()
+        return None

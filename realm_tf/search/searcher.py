@@ -1,13 +1,20 @@
 """What every searcher does: find the blocks whose embeddings have the largest inner product with a query."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from etils import epath
 
 from realm_tf.errors import RealmError
+
+# Which blocks of some queries are wanted: of the numbers of the queries in their batch, int64 `[n]`, and their best
+# blocks, int64 `[n, width]`, best first and -1 where there is none; bool `[n, width]`.
+Keeps = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+# How much further a search looks where its filter kept too few.
+_WIDENING = 4
 
 
 class SearchResult(NamedTuple):
@@ -116,11 +123,43 @@ class Searcher(abc.ABC):
                 f'Exclusions are block ids [queries, n], with -1 where there are fewer than n: '
                 f'{len(queries)} queries came with exclusions of shape {list(exclusions.shape)}.'
             )
+
+        def keeps(rows: np.ndarray, block_ids: np.ndarray) -> np.ndarray:
+            # [n, width]
+            return ~(block_ids[:, :, None] == exclusions[rows][:, None, :]).any(axis=-1)
+
         # At most n of the best k + n are excluded, so that k remain.
-        wide = self.search(queries, k + exclusions.shape[1])
-        # [batch, k + n]
-        excluded = (wide.block_ids[:, :, None] == exclusions[:, None, :]).any(axis=-1)
-        return SearchResult.ranked(np.where(excluded, -np.inf, wide.scores), wide.block_ids, k)
+        return self.search_filtered(queries, k, keeps, margin=exclusions.shape[1])
+
+    def search_filtered(self, queries: np.ndarray, k: int, keeps: Keeps, margin: int) -> SearchResult:
+        """Finds the k best blocks of each query that a filter keeps.
+
+        Where fewer than k remain, it looks further, at last at every block.
+
+        Args:
+          queries: float32 `[batch, dimension]`.
+          k: how many blocks; where there are fewer, the result is padded.
+          keeps: the filter. What it says of a block may depend on better blocks, and not on worse ones.
+          margin: how many blocks beyond k are looked at to begin with.
+
+        Raises:
+          RealmError: as `search`.
+        """
+        queries = self._checked(queries)
+        scores = np.full((len(queries), k), -np.inf, np.float32)
+        block_ids = np.full((len(queries), k), -1, np.int64)
+        # The queries that are looked for, and how far.
+        rows, width = np.arange(len(queries)), k + margin
+        while True:
+            # [n, width]
+            wide = self.search(queries[rows], width)
+            kept = np.where(keeps(rows, wide.block_ids), wide.scores, -np.inf)
+            best = SearchResult.ranked(kept, wide.block_ids, k)
+            scores[rows], block_ids[rows] = best.scores, best.block_ids
+            rows = rows[~best.found.all(axis=1)]
+            if not len(rows) or width >= len(self):
+                return SearchResult(scores, block_ids, block_ids >= 0)
+            width = min(width * _WIDENING, len(self))
 
     def _checked(self, queries: np.ndarray) -> np.ndarray:
         queries = np.ascontiguousarray(queries, np.float32)

@@ -1,8 +1,10 @@
 """Checkpoints: everything a training run needs to go on as if it had not stopped."""
 
 import concurrent.futures
+import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ from realm_tf.weights.tensor_files import read_tensors, write_tensors
 
 KIND = 'checkpoint'
 KEPT = 2
+_EXTRA = 'extra.json'
 _NAME = re.compile(r'step-(\d{8})')
 
 
@@ -40,6 +43,9 @@ class Checkpoints:
       directory: where they are kept, one directory a step; the last two.
       networks: the networks in training, by name.
       optimizer: their optimizer.
+
+    Attributes:
+      extra: more of the state of the run, as values of JSON by name; saved and restored with the rest.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Checkpoints:
         self._directory = directory
         self._networks = networks
         self._optimizer = optimizer
+        self.extra: dict[str, Any] = {}
         self._writer = concurrent.futures.ThreadPoolExecutor(1)
         self._pending: concurrent.futures.Future | None = None
 
@@ -72,6 +79,7 @@ class Checkpoints:
                 assign_parameters(network, read_tensors(path / f'{name}.safetensors'), source=str(path))
             self._optimizer.restore(read_tensors(path / 'optimizer.safetensors'))
             self._restore_random_state(read_tensors(path / 'random_state.safetensors'))
+            self.extra = json.loads((path / _EXTRA).read_text())
             return step
         return 0
 
@@ -86,7 +94,7 @@ class Checkpoints:
             'optimizer': self._optimizer.state(),
             'random_state': {str(index): np.array(state) for index, state in enumerate(self._random_state())},
         }
-        self._pending = self._writer.submit(self._write, step, files)
+        self._pending = self._writer.submit(self._write, step, files, json.dumps(self.extra))
 
     def wait(self) -> None:
         """Returns when what was saved is written; raises what went wrong."""
@@ -94,12 +102,13 @@ class Checkpoints:
             self._pending.result()
             self._pending = None
 
-    def _write(self, step: int, files: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    def _write(self, step: int, files: Mapping[str, Mapping[str, np.ndarray]], extra: str) -> None:
         with make_artifact(
             step_directory(self._directory, step), KIND, configuration={}, inputs={}, overwrite=True
         ) as draft:
             for name, tensors in files.items():
                 write_tensors(tensors, draft.path / f'{name}.safetensors')
+            (draft.path / _EXTRA).write_text(extra)
         for old in steps_below(self._directory)[:-KEPT]:
             step_directory(self._directory, old).rmtree()
 

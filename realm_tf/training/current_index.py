@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import time
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -12,9 +13,11 @@ from realm_tf.artifacts import open_artifact
 from realm_tf.errors import RealmError
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.progress import say
+from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.index import open_index
-from realm_tf.search.searcher import Searcher
+from realm_tf.search.searcher import Keeps, Searcher
 from realm_tf.training.generations import Generation, collect_generations, newest_generation
+from realm_tf.training.train_step import shared_out
 from realm_tf.weights.encoder_artifact import RETRIEVER
 from realm_tf.weights.parameters import load_parameters
 
@@ -33,22 +36,37 @@ class CurrentIndex:
       step: steps of the training made so far; generations of later steps are of a run that was stopped and went back.
       live: whether `retriever` is the one in training instead, whose parameters stay as they are. They change while a
         batch is embedded, so that a run is then not the same bit by bit when it is made again.
+      strategy: whose devices embed the queries; the retriever was made in its scope.
+      is_chief: whether this process removes old generations; of several workers one does.
     """
 
     def __init__(
-        self, run: epath.Path, retriever: DualEncoder, first: Generation, *, step: int = 0, live: bool = False
+        self,
+        run: epath.Path,
+        retriever: DualEncoder,
+        first: Generation,
+        *,
+        step: int = 0,
+        live: bool = False,
+        strategy: tf.distribute.Strategy | None = None,
+        is_chief: bool = True,
     ):
         self._run = run
         self._retriever = retriever
         self._live = live
-        self._embed = tf.function(retriever.embed_queries, reduce_retracing=True)
+        self._strategy = strategy or tf.distribute.get_strategy()
+        self._is_chief = is_chief
+        self._embed_shares = tf.function(
+            lambda shares: self._strategy.run(retriever.embed_queries, args=(shares['query_ids'],)),
+            reduce_retracing=True,
+        )
         self._started = time.time()
         self._opener = concurrent.futures.ThreadPoolExecutor(1)
         self._opening: concurrent.futures.Future | None = None
-        self._last_search: tuple[np.ndarray, int, np.ndarray, np.ndarray] | None = None
+        self._last_search: tuple[np.ndarray, int, Keeps, int, np.ndarray] | None = None
         self._overlap: dict[str, float] = {}
         # What the batch of a step was made with, until its metrics are asked for.
-        self._used: dict[int, tuple[Generation, dict[str, float]]] = {}
+        self._used: dict[int, _Used] = {}
         self._newest = self._open_newest(until=step - 1) or _open(first)
         self._use(self._newest)
 
@@ -73,24 +91,41 @@ class CurrentIndex:
         newest = self._newest
         if self._now.generation.step < newest.generation.step < step:
             self._use(newest)
-            collect_generations(self._run, in_use=newest.generation.step)
-        self._used[step + 1] = self._now.generation, self._overlap
+            if self._is_chief:
+                collect_generations(self._run, in_use=newest.generation.step)
+        self._used[step + 1] = _Used(self._now, self._overlap)
 
-    def search(self, query_ids: np.ndarray, k: int, exclusions: np.ndarray) -> np.ndarray:
-        """The best blocks of each query that are not excluded.
+    def search(self, query_ids: np.ndarray, k: int, keeps: Keeps, margin: int) -> np.ndarray:
+        """The best blocks of each query that a filter keeps: see `Searcher.search_filtered`.
 
         Args:
           query_ids: packed queries, int32 `[batch, length]`.
           k: blocks a query.
-          exclusions: block ids, int64 `[batch, n]`.
+          keeps: the filter.
+          margin: how many blocks beyond k are looked at to begin with.
 
         Returns:
-          Block ids, int64 `[batch, k]`.
+          Block ids, int64 `[batch, k]`; -1 where there are fewer.
         """
-        embeddings = self._embed(tf.constant(query_ids)).numpy()
-        found = self._now.searcher.search_with_exclusions(embeddings, k, exclusions).block_ids
-        self._last_search = query_ids, k, exclusions, found
+        embeddings = self._embed(query_ids)
+        found = self._now.searcher.search_filtered(embeddings, k, keeps, margin).block_ids
+        self._last_search = query_ids, k, keeps, margin, found
         return found
+
+    def drift(self, step: int, block_ids: np.ndarray, fresh: np.ndarray) -> float:
+        """How far the weights in training have gone from those that the index was made with; before `staleness`.
+
+        Args:
+          step: the step that was made, as `staleness` has it.
+          block_ids: blocks, int64 `[blocks]`.
+          fresh: their embeddings by the weights in training, float32 `[blocks, projection_size]`.
+
+        Returns:
+          The mean of the cosines of the blocks' embeddings in the index and these: 1 where nothing has moved.
+        """
+        stale = self._used[step].opened.embeddings.rows(block_ids)
+        norms = np.linalg.norm(stale, axis=1) * np.linalg.norm(fresh, axis=1)
+        return float(np.mean(np.sum(stale * fresh, axis=1) / np.maximum(norms, 1e-9)))
 
     def staleness(self, step: int) -> dict[str, float]:
         """How old the index was that the batch of a step was made with; once a step.
@@ -101,7 +136,8 @@ class CurrentIndex:
           swap on `overlap_at_k`: the share of blocks, of those that the generation before found for the batch before
           the swap, that this one finds too.
         """
-        generation, overlap = self._used.pop(step)
+        opened, overlap = self._used.pop(step)
+        generation = opened.generation
         seconds = time.time() - (generation.weights_time() or self._started)
         return {
             'generation': generation.step,
@@ -110,13 +146,17 @@ class CurrentIndex:
             **overlap,
         }
 
+    def _embed(self, query_ids: np.ndarray) -> np.ndarray:
+        shares = self._embed_shares(shared_out({'query_ids': query_ids}, self._strategy))
+        return np.concatenate([share.numpy() for share in self._strategy.experimental_local_results(shares)])
+
     def _use(self, opened: '_Opened') -> None:
         self._now = opened
         if not self._live:
             load_parameters(self._retriever, opened.generation.encoder / RETRIEVER)
         if self._last_search is not None:
-            query_ids, k, exclusions, before = self._last_search
-            self._overlap = {'overlap_at_k': overlap(before, self.search(query_ids, k, exclusions))}
+            *search, before = self._last_search
+            self._overlap = {'overlap_at_k': overlap(before, self.search(*search))}
 
     def _open_newest(self, until: int) -> '_Opened | None':
         """Opens the newest generation that is whole; one that is not is said to be so, and removed."""
@@ -148,12 +188,19 @@ def overlap(before: np.ndarray, after: np.ndarray) -> float:
 @dataclasses.dataclass(frozen=True)
 class _Opened:
     generation: Generation
+    embeddings: Embeddings
     searcher: Searcher
+
+
+class _Used(NamedTuple):
+    opened: _Opened
+    overlap: dict[str, float]
 
 
 def _open(generation: Generation) -> _Opened:
     """Opens a generation, and checks that its parts are whole and belong together."""
     encoder = open_artifact(generation.encoder, 'encoder').verify()
-    embeddings = open_artifact(generation.embeddings, 'embeddings').require_input('encoder', encoder)
+    embeddings = Embeddings.open(generation.embeddings)
+    embeddings.artifact.require_input('encoder', encoder)
     open_artifact(generation.index, 'index').verify()
-    return _Opened(generation, open_index(generation.index, embeddings))
+    return _Opened(generation, embeddings, open_index(generation.index, embeddings.artifact))

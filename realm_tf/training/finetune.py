@@ -21,9 +21,12 @@ from realm_tf.search.index import open_index
 from realm_tf.text.packing import pack_queries, pack_reader_inputs
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.training.checkpoints import Checkpoints
-from realm_tf.training.loop import Batch, make_train_step, run_training
+from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
+from realm_tf.training.replicas import mean_of, spread_random_state
 from realm_tf.training.sampling import rows_of_step
+from realm_tf.training.strategies import is_chief, make_strategy
+from realm_tf.training.train_step import Batch, Loss, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.model_artifact import write_model
 from realm_tf.weights.networks import make_reader
@@ -42,7 +45,9 @@ def train(
     run: epath.PathLike,
     config: Config,
     inputs: Mapping[str, str],
-) -> Artifact:
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Artifact | None:
     """Fine-tunes the query tower and the reader, and publishes `run/model`. Document embeddings stay as they are.
 
     Args:
@@ -54,6 +59,10 @@ def train(
       run: directory of the run, prepared by `prepare_run`; training goes on from its last checkpoint.
       config: the configuration.
       inputs: digests of all these, by role.
+      strategy: where it runs; see `make_strategy`. One device by default.
+
+    Returns:
+      The model; None in a worker that is not the chief, which writes nothing.
 
     Raises:
       RealmError: if the inputs do not fit each other.
@@ -73,33 +82,44 @@ def train(
     data = LabelledQuestions(corpus, questions, WordPieceTokenizer(corpus.vocabulary))
 
     # Model.
-    retriever = start.retriever(config)
-    reader = make_reader(config)
+    strategy = strategy or make_strategy()
+    settings = config.finetune
+    require_divisible(settings.batch_size, 'finetune.batch_size', strategy, settings.accumulation_steps)
     body = named_parameters(start.knowledge_augmented_encoder(config).encoder)
-    assign_parameters(
-        reader.encoder, {name: np.asarray(value) for name, value in body.items()}, source=str(encoder_path)
-    )
-    parameters = {
-        **{f'retriever/{name}': variable for name, variable in named_parameters(retriever).items()},
-        **{f'reader/{name}': variable for name, variable in named_parameters(reader).items()},
-    }
-    optimizer = BertAdamW(parameters, config.finetune.optimizer, steps)
+    with strategy.scope():
+        retriever = start.retriever(config)
+        reader = make_reader(config)
+        assign_parameters(
+            reader.encoder, {name: np.asarray(value) for name, value in body.items()}, source=str(encoder_path)
+        )
+        parameters = {
+            **{f'retriever/{name}': variable for name, variable in named_parameters(retriever).items()},
+            **{f'reader/{name}': variable for name, variable in named_parameters(reader).items()},
+        }
+        optimizer = BertAdamW(parameters, settings.optimizer, steps)
+        checkpoints = Checkpoints(run / 'checkpoints', {'retriever': retriever, 'reader': reader}, optimizer)
+        first_step = checkpoints.restore()
+    spread_random_state([retriever, reader], strategy)
     embed = tf.function(retriever.embed_queries, reduce_retracing=True)
-    update = make_train_step(lambda batch: finetuning_loss(retriever, reader, batch, config), optimizer)
+    update = make_train_step(
+        lambda batch: finetuning_loss(retriever, reader, batch, config),
+        optimizer,
+        strategy,
+        settings.accumulation_steps,
+    )
 
-    def train_step(batch: Batch):
+    def train_step(batch: Batch) -> Mapping[str, float]:
         # What is read depends on the weights of this very step: retrieval cannot run ahead here.
         queries = embed(tf.constant(batch['question_ids'])).numpy()
-        found = searcher.search(queries, config.finetune.num_candidates).block_ids
-        return update(finetuning_batch(corpus, embeddings, data, batch, queries, found, config))
+        found = searcher.search(queries, settings.num_candidates).block_ids
+        return update(finetuning_batch(corpus, embeddings, data, batch, queries, found, config)).metrics
 
     # Loop.
     def make_batch(step: int) -> Batch:
-        rows = rows_of_step(len(questions), config.finetune.batch_size, step, config.seed)
-        ids = pack_queries(data.question_ids.take(rows), config.finetune.question_length, corpus.vocabulary)
+        rows = rows_of_step(len(questions), settings.batch_size, step, config.seed)
+        ids = pack_queries(data.question_ids.take(rows), settings.question_length, corpus.vocabulary)
         return {'rows': rows, 'question_ids': ids}
 
-    checkpoints = Checkpoints(run / 'checkpoints', {'retriever': retriever, 'reader': reader}, optimizer)
     run_training(
         name='Fine-tuning',
         directory=run,
@@ -107,9 +127,12 @@ def train(
         make_batch=make_batch,
         train_step=train_step,
         checkpoints=checkpoints,
-        checkpoint_every=config.finetune.checkpoint_every,
-        first_step=checkpoints.restore(),
+        checkpoint_every=settings.checkpoint_every,
+        first_step=first_step,
+        is_chief=is_chief(strategy),
     )
+    if not is_chief(strategy):
+        return None
     return write_model(
         run / 'model',
         configuration=recipe(config, *RECIPE),
@@ -143,9 +166,7 @@ class LabelledQuestions:
         self.holders = blocks_with_answers(corpus, questions)
 
 
-def finetuning_loss(
-    retriever: DualEncoder, reader: SpanReader, batch: Mapping[str, tf.Tensor], config: Config
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+def finetuning_loss(retriever: DualEncoder, reader: SpanReader, batch: Mapping[str, tf.Tensor], config: Config) -> Loss:
     """The sum of the retriever's and the reader's loss, mean over the questions.
 
     Args:
@@ -155,7 +176,7 @@ def finetuning_loss(
       config: the configuration.
 
     Returns:
-      A tuple of the loss and metrics: both parts of the loss, and how many of the questions had an answer among the
+      The loss of a question. Metrics: both parts of it, and how many of the questions had an answer among the
       candidates, and among the blocks read.
     """
     blocks = config.finetune.reader_blocks
@@ -173,12 +194,15 @@ def finetuning_loss(
     )
     found = ops.cast(ops.any(batch['has_answer'], axis=1), 'float32')
     read = ops.cast(ops.any(batch['has_answer'][:, :blocks], axis=1), 'float32')
-    return ops.mean(of_retriever + of_reader), {
-        'retriever_loss': ops.mean(of_retriever),
-        'reader_loss': ops.mean(of_reader),
-        'answer_among_candidates': ops.mean(found),
-        'answer_among_read': ops.mean(read),
-    }
+    return Loss(
+        mean_of(of_retriever + of_reader),
+        metrics={
+            'retriever_loss': mean_of(of_retriever),
+            'reader_loss': mean_of(of_reader),
+            'answer_among_candidates': mean_of(found),
+            'answer_among_read': mean_of(read),
+        },
+    )
 
 
 def finetuning_batch(

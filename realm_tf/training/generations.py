@@ -12,7 +12,6 @@ made, `problem.txt` stands in its place and says why.
 
 import contextlib
 import dataclasses
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -99,7 +98,6 @@ def publish_snapshot(
     with make_artifact(path, SNAPSHOT, configuration=configuration, inputs=inputs, overwrite=True) as draft:
         save_parameters(retriever, draft.path / RETRIEVER)
         vocabulary.write(draft.path / VOCABULARY)
-        (draft.path / _TIME).write_text(str(time.time()))
         draft.counts['step'] = step
     for old in steps_below(run / SNAPSHOTS)[:-KEPT]:
         step_directory(run / SNAPSHOTS, old).rmtree()
@@ -112,7 +110,7 @@ def publish_snapshot(
 
 def hand_on_time(snapshot: Artifact, generation: Generation) -> None:
     """Tells the generation made from a snapshot when its weights were those in training."""
-    (generation.encoder / _TIME).write_text((snapshot.path / _TIME).read_text())
+    (generation.encoder / _TIME).write_text(str((snapshot.path / MANIFEST).stat().mtime))
 
 
 def newest_snapshot(run: epath.Path) -> Artifact | None:

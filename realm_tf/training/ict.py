@@ -1,28 +1,40 @@
 """The inverse cloze task: the retriever's warm start (ORQA, section 5)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 from etils import epath
-from keras import ops
 
 from realm_tf.artifacts import Artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.errors import RealmError
 from realm_tf.models import losses
+from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.text.packing import pack_documents, pack_queries
 from realm_tf.text.ragged import Ragged
 from realm_tf.training.checkpoints import Checkpoints
-from realm_tf.training.loop import Batch, make_train_step, run_training
+from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
+from realm_tf.training.replicas import first_gathered_row, gathered, mean_of, spread_random_state
 from realm_tf.training.sampling import generator_of_step, rows_of_step
+from realm_tf.training.strategies import is_chief, make_strategy
+from realm_tf.training.train_step import Batch, Loss, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 from realm_tf.weights.parameters import named_parameters
 
 _SENTENCES = 1
 
 
-def train(corpus_path: epath.PathLike, encoder_path: epath.PathLike, run: epath.PathLike, config: Config) -> Artifact:
+def train(
+    corpus_path: epath.PathLike,
+    encoder_path: epath.PathLike,
+    run: epath.PathLike,
+    config: Config,
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Artifact | None:
     """Trains the retriever on the inverse cloze task, and publishes `run/encoder`.
 
     Args:
@@ -30,6 +42,10 @@ def train(corpus_path: epath.PathLike, encoder_path: epath.PathLike, run: epath.
       encoder_path: the encoder to start from.
       run: directory of the run, prepared by `prepare_run`; training goes on from its last checkpoint.
       config: the configuration.
+      strategy: where it runs; see `make_strategy`. One device by default.
+
+    Returns:
+      The encoder; None in a worker that is not the chief, which writes nothing.
 
     Raises:
       RealmError: if corpus and encoder do not fit, or the corpus has too few blocks of two sentences.
@@ -53,30 +69,30 @@ def train(corpus_path: epath.PathLike, encoder_path: epath.PathLike, run: epath.
         return inverse_cloze_batch(corpus, rows, config, generator_of_step(step, config.seed, _SENTENCES))
 
     # Model.
-    retriever = start.retriever(config)
-    optimizer = BertAdamW(named_parameters(retriever), config.ict.optimizer, config.ict.steps)
-
-    # Step.
-    def loss_function(batch):
-        # [batch, projection_size] both
-        queries = retriever.embed_queries(batch['query_ids'], training=True)
-        documents = retriever.embed_documents(batch['document_ids'], batch['document_segments'], training=True)
-        positives = ops.arange(queries.shape[0], dtype='int32')
-        per_query, correct = losses.inverse_cloze_loss(queries, documents, positives)
-        return tf.reduce_mean(per_query), {'accuracy': tf.reduce_mean(tf.cast(correct, tf.float32))}
+    strategy = strategy or make_strategy()
+    require_divisible(config.ict.batch_size, 'ict.batch_size', strategy)
+    with strategy.scope():
+        retriever = start.retriever(config)
+        optimizer = BertAdamW(named_parameters(retriever), config.ict.optimizer, config.ict.steps)
+        checkpoints = Checkpoints(run / 'checkpoints', {'retriever': retriever}, optimizer)
+        first_step = checkpoints.restore()
+    spread_random_state([retriever], strategy)
+    step = make_train_step(lambda batch: inverse_cloze_task(retriever, batch), optimizer, strategy)
 
     # Loop.
-    checkpoints = Checkpoints(run / 'checkpoints', {'retriever': retriever}, optimizer)
     run_training(
         name='ICT',
         directory=run,
         steps=config.ict.steps,
         make_batch=make_batch,
-        train_step=make_train_step(loss_function, optimizer),
+        train_step=lambda batch: step(batch).metrics,
         checkpoints=checkpoints,
         checkpoint_every=config.ict.checkpoint_every,
-        first_step=checkpoints.restore(),
+        first_step=first_step,
+        is_chief=is_chief(strategy),
     )
+    if not is_chief(strategy):
+        return None
     return write_encoder(
         run / 'encoder',
         configuration=recipe(config, 'ict'),
@@ -87,6 +103,22 @@ def train(corpus_path: epath.PathLike, encoder_path: epath.PathLike, run: epath.
         step=config.ict.steps,
         overwrite=True,
     )
+
+
+def inverse_cloze_task(retriever: DualEncoder, batch: Mapping[str, tf.Tensor]) -> Loss:
+    """The loss of the inverse cloze task: a softmax over the documents of the global batch, those of all replicas.
+
+    Args:
+      retriever: the dual encoder.
+      batch: what `inverse_cloze_batch` made, or a replica's share of it.
+    """
+    # [batch, projection_size], [batch * replicas, projection_size]
+    queries = retriever.embed_queries(batch['query_ids'], training=True)
+    own = retriever.embed_documents(batch['document_ids'], batch['document_segments'], training=True)
+    documents = gathered(own)
+    positives = first_gathered_row(own) + tf.range(queries.shape[0])
+    per_query, correct = losses.inverse_cloze_loss(queries, documents, positives)
+    return Loss(mean_of(per_query), metrics={'accuracy': mean_of(correct)})
 
 
 def inverse_cloze_batch(

@@ -1,4 +1,4 @@
-"""The training loop that ICT, pre-training and fine-tuning share."""
+"""The training loop that ICT, pre-training and fine-tuning share: batches ahead, metrics, checkpoints, signals."""
 
 import concurrent.futures
 import contextlib
@@ -16,35 +16,7 @@ from realm_tf.artifacts import write_text_whole
 from realm_tf.errors import RealmError
 from realm_tf.progress import Progress
 from realm_tf.training.checkpoints import Checkpoints
-from realm_tf.training.optimizer import BertAdamW
-
-Batch = Mapping[str, np.ndarray]
-Metrics = Mapping[str, tf.Tensor]
-
-
-def make_train_step(
-    loss_function: Callable[[Mapping[str, tf.Tensor]], tuple[tf.Tensor, Metrics]], optimizer: BertAdamW
-) -> Callable[[Batch], Metrics]:
-    """Compiles one training step: loss, gradients, update.
-
-    Args:
-      loss_function: gives the scalar loss of a batch, and more scalar metrics.
-      optimizer: holds the variables, and updates them.
-
-    Returns:
-      A function of a batch that makes a step and returns the metrics, `loss`, `gradient_norm` and `learning_rate` among
-      them.
-    """
-
-    @tf.function
-    def train_step(batch):
-        with tf.GradientTape() as tape:
-            loss, metrics = loss_function(batch)
-        learning_rate = optimizer.learning_rate()
-        norm = optimizer.apply(tape.gradient(loss, optimizer.variables))
-        return {'loss': loss, **metrics, 'gradient_norm': norm, 'learning_rate': learning_rate}
-
-    return train_step
+from realm_tf.training.train_step import Batch
 
 
 def run_training(
@@ -53,56 +25,55 @@ def run_training(
     directory: epath.Path,
     steps: int,
     make_batch: Callable[[int], Batch],
-    train_step: Callable[[Batch], Metrics],
+    train_step: Callable[[Batch], Mapping[str, float]],
     checkpoints: Checkpoints,
     checkpoint_every: int,
     first_step: int,
     after_step: Callable[[int, Callable[[], bool]], Mapping[str, float]] = lambda step, asked_to_stop: {},
+    is_chief: bool = True,
 ) -> None:
     """Trains from `first_step` to `steps`, one batch ahead on the host.
 
-    While the devices run a step, a thread makes the next batch. Every step appends a line to `metrics.jsonl`:
-    the metrics, the seconds of the step and the seconds it waited for its batch. SIGINT and SIGTERM end the training
-    after the step in progress, with a checkpoint.
+    While the devices run a step, a thread makes the next batch. Every step appends a line to `metrics.jsonl` and a
+    point to the curves in `tensorboard/`: the metrics, the seconds of the step and the seconds it waited for its batch.
+    SIGINT and SIGTERM (preemption) end the training after the step in progress, with a checkpoint.
 
     Args:
       name: what is trained, for the progress bar.
       directory: the run; metrics are written there.
       steps: steps of the whole training.
       make_batch: makes the batch of a step; called in order, in a thread.
-      train_step: see `make_train_step`.
+      train_step: makes a step on a batch, and returns metrics, `loss` among them.
       checkpoints: where state is saved.
       checkpoint_every: steps between two checkpoints.
       first_step: steps already made.
       after_step: called with the number of steps made, and a function that says whether the training was asked to
         stop, which whatever waits must heed; what it returns is added to the metrics.
+      is_chief: whether this process writes metrics and checkpoints; of several workers one does.
 
     Raises:
       RealmError: if the loss is not finite; the batch is written aside.
       KeyboardInterrupt: if a signal asked for the end.
     """
-    metrics_path = directory / 'metrics.jsonl'
-    _keep_metrics_until(metrics_path, first_step)
     with (
         _asked_to_stop() as asked_to_stop,
         _one_ahead(make_batch, first_step, steps) as next_batch,
         Progress(name, steps, 'step', initial=first_step) as progress,
-        metrics_path.open('a') as log,
+        _metrics_log(directory, first_step, is_chief) as log,
     ):
         for step in range(first_step, steps):
             started = time.monotonic()
             batch = next_batch(step)
             waited = time.monotonic() - started
-            metrics = {key: float(value) for key, value in train_step(batch).items()}
+            metrics = dict(train_step(batch))
             if not np.isfinite(metrics['loss']):
                 _write_aside(batch, directory, step, metrics['loss'])
-            seconds = {'seconds': time.monotonic() - started, 'waited_seconds': waited}
-            metrics |= seconds | after_step(step + 1, asked_to_stop)
-            log.write(json.dumps({'step': step + 1, **metrics}) + '\n')
-            log.flush()
+            seconds = time.monotonic() - started
+            timing = {'seconds': seconds, 'waited_seconds': waited, 'waited_share': waited / seconds}
+            log(step + 1, metrics | timing | after_step(step + 1, asked_to_stop))
             progress.advance(1, loss=metrics['loss'])
             stopping = asked_to_stop()
-            if (step + 1) % checkpoint_every == 0 or stopping:
+            if is_chief and ((step + 1) % checkpoint_every == 0 or stopping):
                 checkpoints.save(step + 1)
             if stopping:
                 checkpoints.wait()
@@ -144,11 +115,27 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def _keep_metrics_until(path: epath.Path, step: int) -> None:
-    """Drops the lines of steps that are made again after a resume."""
+@contextlib.contextmanager
+def _metrics_log(directory: epath.Path, first_step: int, is_chief: bool) -> Iterator[Callable[[int, Mapping], None]]:
+    """Gives a function that writes the metrics of a step; lines of steps that are made again are dropped."""
+    if not is_chief:
+        yield lambda step, metrics: None
+        return
+    path = directory / 'metrics.jsonl'
     lines = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in lines if line.endswith('}') and json.loads(line)['step'] <= step]
+    kept = [line for line in lines if line.endswith('}') and json.loads(line)['step'] <= first_step]
     write_text_whole(path, ''.join(line + '\n' for line in kept))
+    curves = tf.summary.create_file_writer(str(directory / 'tensorboard'))
+    with path.open('a') as lines, curves.as_default():
+
+        def log(step: int, metrics: Mapping[str, float]) -> None:
+            lines.write(json.dumps({'step': step, **metrics}) + '\n')
+            lines.flush()
+            for name, value in metrics.items():
+                tf.summary.scalar(name, value, step)
+
+        yield log
+        curves.flush()
 
 
 def _write_aside(batch: Batch, directory: epath.Path, step: int, loss: float) -> Any:

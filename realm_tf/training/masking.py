@@ -22,7 +22,7 @@ class MaskedQueries(NamedTuple):
       token_ids: the sentences' wordpieces with [MASK] over the part, without [CLS] and [SEP].
       mask_positions: int32 `[batch, max_masks]`: where the masked wordpieces stand in the sentence; 0 is padding.
       gold_ids: int32 `[batch, max_masks]`: the wordpieces under the masks.
-      mask_weights: float32 `[batch, max_masks]`: 1 for a masked wordpiece, 0 for padding.
+      mask_weights: int32 `[batch, max_masks]`: 1 for a masked wordpiece, 0 for padding.
     """
 
     token_ids: Ragged
@@ -79,7 +79,7 @@ def mask_queries(
     sentences = []
     mask_positions = np.zeros((batch, max_masks), np.int32)
     gold_ids = np.zeros((batch, max_masks), np.int32)
-    mask_weights = np.zeros((batch, max_masks), np.float32)
+    mask_weights = np.zeros((batch, max_masks), np.int32)
     bodies = corpus.body_ids(rows).rows()
     blocks = zip(
         map(len, bodies),
@@ -95,7 +95,7 @@ def mask_queries(
         scored = masked[:max_masks]
         mask_positions[index, : len(scored)] = scored
         gold_ids[index, : len(scored)] = sentence[scored]
-        mask_weights[index, : len(scored)] = 1.0
+        mask_weights[index, : len(scored)] = 1
         sentence[masked] = corpus.vocabulary.mask_id
         sentences.append(sentence)
     return MaskedQueries(Ragged.of(sentences), mask_positions, gold_ids, mask_weights)

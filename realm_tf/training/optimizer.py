@@ -21,6 +21,9 @@ class BertAdamW:
     over replicas, then clipped by their global norm, then applied; Keras clips before it sums, which is another step
     than that of one device on the same batch.
 
+    Make it in the scope of the strategy. Every replica then has a copy of every variable and of the moments, and makes
+    the same update of its own, since they all have the same sum of gradients.
+
     Args:
       parameters: the variables to train, by name.
       config: learning rate, warm-up, weight decay and clipping.
@@ -57,17 +60,15 @@ class BertAdamW:
         decay = 1.0 - step / self._total_steps
         return self._config.learning_rate * tf.maximum(0.0, tf.where(step < self._warmup_steps, warmup, decay))
 
-    def apply(self, gradients: list[tf.Tensor | tf.IndexedSlices]) -> tf.Tensor:
+    def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """Makes one step; call it in the replica context.
 
         Args:
-          gradients: of this replica's share of the loss, in the order of `variables`.
+          gradients: of this replica's share of the loss, dense, in the order of `variables`.
 
         Returns:
           The global norm of the gradients before clipping, float32 scalar.
         """
-        # Embedding gradients are sparse; their rows must be summed before they can be clipped.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
         gradients, norm = tf.clip_by_global_norm(gradients, self._config.clip_norm)
         learning_rate = self.learning_rate()

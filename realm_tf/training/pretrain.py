@@ -1,28 +1,33 @@
 """REALM pre-training: retrieve, read, fill the blank, and push probability to the documents that helped."""
 
-import numpy as np
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
 from etils import epath
 
 from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
-from realm_tf.errors import RealmError
+from realm_tf.progress import say
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import Generation, publish_snapshot
-from realm_tf.training.loop import Batch, make_train_step, run_training
+from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.training.pretraining_batch import pretraining_batch
+from realm_tf.training.pretraining_batch import NULL_DOCUMENT, PretrainingBatches
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.refresh import Refresh
-from realm_tf.training.sampling import generator_of_step, rows_of_step
+from realm_tf.training.replicas import spread_random_state
+from realm_tf.training.strategies import is_chief, is_in_one_process, make_strategy
+from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 from realm_tf.weights.parameters import named_parameters
 
 # The sections of the configuration that a run depends on.
 RECIPE = ('pretrain', 'embed', 'index')
-_MASKS = 2
+# In the checkpoints: the step of the index generation in use.
+_GENERATION = 'generation'
 
 
 def train(
@@ -33,20 +38,28 @@ def train(
     index_path: epath.PathLike,
     run: epath.PathLike,
     config: Config,
-) -> Artifact:
+    *,
+    pretraining_corpus_path: epath.PathLike | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Artifact | None:
     """Pre-trains retriever and knowledge-augmented encoder together, and publishes `run/encoder`.
 
     An index builder runs beside the training, in a process of its own or on another machine: it embeds the corpus with
     the newest snapshot and publishes an index generation, and the training swaps to it without stopping.
 
     Args:
-      corpus_path: the knowledge corpus, which is also the pre-training corpus.
-      spans_path: its salient spans.
+      corpus_path: the knowledge corpus, which candidates are retrieved from.
+      spans_path: the salient spans of the pre-training corpus.
       encoder_path: the encoder to start from.
       embeddings_path: embeddings of the corpus by this encoder.
       index_path: an index over them: the first generation.
       run: directory of the run, prepared by `prepare_run`; training goes on from its last checkpoint.
       config: the configuration.
+      pretraining_corpus_path: the pre-training corpus, which sentences come from; None: the knowledge corpus.
+      strategy: where it runs; see `make_strategy`. One device by default.
+
+    Returns:
+      The encoder; None in a worker that is not the chief, which writes nothing.
 
     Raises:
       RealmError: if the inputs do not fit each other, or the training must wait for an index that cannot be made.
@@ -55,25 +68,38 @@ def train(
 
     # Data.
     corpus = BlockStore.open(corpus_path)
-    spans = SpanStore.open(spans_path, corpus)
+    pretraining = corpus if pretraining_corpus_path is None else BlockStore.open(pretraining_corpus_path)
+    spans = SpanStore.open(spans_path, pretraining)
     start = Encoder.open(encoder_path)
     corpus.require_vocabulary(start.vocabulary, encoder_path)
     embeddings = open_artifact(embeddings_path, 'embeddings')
     embeddings.require_input('corpus', corpus.artifact).require_input('encoder', start.artifact)
     index = open_artifact(index_path, 'index').require_input('embeddings', embeddings)
     first_generation = Generation(0, start.artifact.path, embeddings.path, index.path)
-    blocks = np.flatnonzero(spans.counts())
-    _require_enough_blocks(corpus, blocks, config)
+    batches = PretrainingBatches(corpus, pretraining, spans, config)
 
     # Model.
-    retriever = start.retriever(config)
-    reader = start.knowledge_augmented_encoder(config)
-    parameters = {
-        **{f'retriever/{name}': variable for name, variable in named_parameters(retriever).items()},
-        **{f'reader/{name}': variable for name, variable in named_parameters(reader).items()},
-    }
-    optimizer = BertAdamW(parameters, config.pretrain.optimizer, config.pretrain.steps)
-    train_step = make_train_step(lambda batch: pretraining_loss(retriever, reader, batch, config), optimizer)
+    settings = config.pretrain
+    strategy = strategy or make_strategy()
+    require_divisible(settings.batch_size, 'pretrain.batch_size', strategy, settings.accumulation_steps)
+    with strategy.scope():
+        retriever = start.retriever(config)
+        reader = start.knowledge_augmented_encoder(config)
+        parameters = {
+            **{f'retriever/{name}': variable for name, variable in named_parameters(retriever).items()},
+            **{f'reader/{name}': variable for name, variable in named_parameters(reader).items()},
+        }
+        optimizer = BertAdamW(parameters, settings.optimizer, settings.steps)
+        networks = {'retriever': retriever, 'knowledge_augmented_encoder': reader}
+        checkpoints = Checkpoints(run / 'checkpoints', networks, optimizer)
+        first_step = checkpoints.restore()
+    spread_random_state(networks.values(), strategy)
+    update = make_train_step(
+        lambda batch: pretraining_loss(retriever, reader, batch, config),
+        optimizer,
+        strategy,
+        settings.accumulation_steps,
+    )
 
     # Where the run stands.
     inputs = {
@@ -83,37 +109,66 @@ def train(
         'embeddings': embeddings.digest,
         'index': index.digest,
     }
+    if pretraining_corpus_path is not None:
+        inputs['pretraining_corpus'] = pretraining.artifact.digest
     configuration = recipe(config, *RECIPE)
-    networks = {'retriever': retriever, 'knowledge_augmented_encoder': reader}
-    checkpoints = Checkpoints(run / 'checkpoints', networks, optimizer)
-    first_step = checkpoints.restore()
 
     def publish(step: int) -> None:
         publish_snapshot(run, step, retriever, corpus.vocabulary, configuration, corpus.artifact)
 
     # Loop.
-    live = config.pretrain.query_weights == 'live'
-    embeds_queries = retriever if live else start.retriever(config)
-    current = CurrentIndex(run, embeds_queries, first_generation, step=first_step, live=live)
-    with Refresh(run, corpus.artifact.path, config.pretrain, current, publish, first_step) as refresh:
+    chief = is_chief(strategy)
+    live = settings.query_weights == 'live'
+    # Of several workers, each embeds all queries, since each makes the whole batch.
+    embeds = strategy if is_in_one_process(strategy) else tf.distribute.get_strategy()
+    with embeds.scope():
+        query_encoder = retriever if live else start.retriever(config)
+    current = CurrentIndex(
+        run, query_encoder, first_generation, step=first_step, live=live, strategy=embeds, is_chief=chief
+    )
+    if current.newest_step < checkpoints.extra.get(_GENERATION, 0):
+        say(
+            f'The index of step {checkpoints.extra[_GENERATION]}, which was in use at step {first_step}, is gone. The '
+            f'training goes on with that of step {current.newest_step}, and not as if it had not stopped.'
+        )
+    with Refresh(run, corpus.artifact.path, settings, current, publish, first_step, is_chief=chief) as refresh:
 
         def make_batch(step: int) -> Batch:
             current.swap(step)
-            rows = blocks[rows_of_step(len(blocks), config.pretrain.batch_size, step, config.seed)]
-            generator = generator_of_step(step, config.seed, _MASKS)
-            return pretraining_batch(corpus, spans, rows, current, config, generator)
+            return batches.of_step(step, current)
 
+        def train_step(batch: Batch) -> Mapping[str, float]:
+            nonlocal candidates
+            metrics, outputs = update(batch)
+            candidates = batch['candidate_ids'], outputs
+            return metrics
+
+        def after_step(step: int, asked_to_stop: Callable[[], bool]) -> Mapping[str, float]:
+            ids, outputs = candidates
+            drift = {}
+            if 'candidate_embeddings' in outputs:
+                fresh = outputs['candidate_embeddings']
+                is_block = ids[: len(fresh)] != NULL_DOCUMENT
+                drift['drift'] = current.drift(step, ids[: len(fresh)][is_block], fresh[is_block])
+            metrics = refresh.after_step(step, asked_to_stop)
+            checkpoints.extra[_GENERATION] = metrics['generation']
+            return drift | metrics
+
+        candidates = None
         run_training(
             name='REALM pre-training',
             directory=run,
-            steps=config.pretrain.steps,
+            steps=settings.steps,
             make_batch=make_batch,
             train_step=train_step,
             checkpoints=checkpoints,
-            checkpoint_every=config.pretrain.checkpoint_every,
+            checkpoint_every=settings.checkpoint_every,
             first_step=first_step,
-            after_step=refresh.after_step,
+            after_step=after_step,
+            is_chief=chief,
         )
+    if not chief:
+        return None
     return write_encoder(
         run / 'encoder',
         configuration=configuration,
@@ -124,16 +179,3 @@ def train(
         step=config.pretrain.steps,
         overwrite=True,
     )
-
-
-def _require_enough_blocks(corpus: BlockStore, blocks: np.ndarray, config: Config) -> None:
-    if len(blocks) < config.pretrain.batch_size:
-        raise RealmError(
-            f'{len(blocks)} blocks of {corpus.artifact.path} have a salient span, fewer than a batch '
-            f'(pretrain.batch_size = {config.pretrain.batch_size}). Take a smaller batch, or tag more spans.'
-        )
-    if len(corpus) < config.pretrain.num_candidates:
-        raise RealmError(
-            f'{corpus.artifact.path} has {len(corpus)} blocks, too few for '
-            f'pretrain.num_candidates = {config.pretrain.num_candidates}.'
-        )

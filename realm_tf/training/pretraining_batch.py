@@ -1,50 +1,98 @@
-"""A batch of pre-training, made on the host: masked sentences, their candidates, and both packed."""
+"""The batches of pre-training, made on the host: masked sentences, their candidates, and both packed."""
 
 import numpy as np
 
 from realm_tf.config import Config
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
+from realm_tf.errors import RealmError
 from realm_tf.text.packing import pack_documents, pack_queries, pack_reader_inputs
+from realm_tf.training.candidates import CandidateRules
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.masking import MaskedQueries, mask_queries
+from realm_tf.training.sampling import generator_of_step, rows_of_step
 
 # The null document's row among the candidates' block ids.
 NULL_DOCUMENT = -1
+# What a step's random generator is for.
+_MASKS = 2
 
 
-def pretraining_batch(
-    corpus: BlockStore,
-    spans: SpanStore,
-    rows: np.ndarray,
-    index: CurrentIndex,
-    config: Config,
-    generator: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    """Masks sentences of the blocks `rows`, retrieves their candidates, and packs both.
+class PretrainingBatches:
+    """The batches of pre-training. One is a function of the seed, the step and the index generation alone.
 
-    Candidates are the null document, then the best blocks of the index but for the one that the sentence comes from (it
-    would give the answer away: "no trivial retrieval", REALM, section 3.4).
+    Args:
+      knowledge: the corpus that candidates are retrieved from.
+      pretraining: the corpus that sentences come from; may be the same.
+      spans: the salient spans of the pre-training corpus.
+      config: the configuration.
 
-    Returns:
-      `query_ids` int32 `[batch, query_length]`; `mask_positions` and `gold_ids` int32, `mask_weights` float32,
-      `[batch, max_masks]`; `document_ids` and `document_segments` int32 `[batch * num_candidates, block_length]`;
-      `joint_ids` and `joint_segments` int32 `[batch * num_candidates, query_length + block_length]`.
+    Raises:
+      RealmError: if the corpora have different vocabularies, or there are too few blocks for a batch or for candidates.
     """
-    query_length = config.pretrain.query_length
-    masked = mask_queries(
-        corpus,
-        spans,
-        rows,
-        masking=config.pretrain.masking,
-        max_length=query_length - 2,
-        max_masks=config.pretrain.max_masks,
-        generator=generator,
-    )
-    query_ids = pack_queries(masked.token_ids, query_length, corpus.vocabulary)
-    # [batch, num_candidates - 1]
-    retrieved = index.search(query_ids, config.pretrain.num_candidates - 1, exclusions=rows[:, None])
-    return {'query_ids': query_ids, **_pack_candidates(corpus, masked, retrieved, query_length)}
+
+    def __init__(self, knowledge: BlockStore, pretraining: BlockStore, spans: SpanStore, config: Config):
+        if pretraining.vocabulary.digest != knowledge.vocabulary.digest:
+            raise RealmError(
+                f'The corpora {knowledge.artifact.path} and {pretraining.artifact.path} have different vocabularies. '
+                'Build both with the vocab.txt of the encoder.'
+            )
+        self._knowledge = knowledge
+        self._pretraining = pretraining
+        self._spans = spans
+        self._config = config
+        # The blocks that sentences come from.
+        self._blocks = np.flatnonzero(spans.counts())
+        if len(self._blocks) < config.pretrain.batch_size:
+            raise RealmError(
+                f'{len(self._blocks)} blocks of {pretraining.artifact.path} have a salient span, fewer than a batch '
+                f'(pretrain.batch_size = {config.pretrain.batch_size}). Take a smaller batch, or tag more spans.'
+            )
+        self._rules = CandidateRules(knowledge, pretraining, exclude_article=config.pretrain.exclude_article)
+        self._rules.require(config.pretrain.num_candidates - 1)
+
+    def of_step(self, step: int, index: CurrentIndex) -> dict[str, np.ndarray]:
+        """Masks sentences, retrieves their candidates, and packs both.
+
+        Candidates are the null document, then the best blocks of the index that `CandidateRules` allows.
+
+        Args:
+          step: the step, from 0.
+          index: what is searched, an index of the knowledge corpus.
+
+        Returns:
+          All int32: `query_ids` `[batch, query_length]`; `mask_positions`, `gold_ids` and `mask_weights` (1 for a mask
+          and 0 for padding) `[batch, max_masks]`; `document_ids` and `document_segments`
+          `[batch * num_candidates, block_length]`; `joint_ids` and `joint_segments`
+          `[batch * num_candidates, query_length + block_length]`; `candidate_ids` `[batch * num_candidates]`, the block
+          of each, or `NULL_DOCUMENT`.
+
+        Raises:
+          RealmError: if the index does not hold enough candidates.
+        """
+        settings = self._config.pretrain
+        rows = self._blocks[rows_of_step(len(self._blocks), settings.batch_size, step, self._config.seed)]
+        masked = mask_queries(
+            self._pretraining,
+            self._spans,
+            rows,
+            masking=settings.masking,
+            max_length=settings.query_length - 2,
+            max_masks=settings.max_masks,
+            generator=generator_of_step(step, self._config.seed, _MASKS),
+        )
+        query_ids = pack_queries(masked.token_ids, settings.query_length, self._pretraining.vocabulary)
+        # [batch, num_candidates - 1]
+        retrieved = index.search(
+            query_ids, settings.num_candidates - 1, self._rules.filter_of(rows), margin=settings.num_candidates
+        )
+        if (retrieved < 0).any():
+            raise RealmError(
+                f'The index finds fewer than {settings.num_candidates - 1} candidates for a sentence of block '
+                f'{rows[(retrieved < 0).any(axis=1)][0]} of {self._pretraining.artifact.path}. '
+                'Build it from all blocks of the knowledge corpus, or take fewer candidates (pretrain.num_candidates).'
+            )
+        return {'query_ids': query_ids, **_pack_candidates(self._knowledge, masked, retrieved, settings.query_length)}
 
 
 def _pack_candidates(
@@ -70,6 +118,7 @@ def _pack_candidates(
         question_length=query_length,
     )
     return {
+        'candidate_ids': candidates.astype(np.int32),
         'document_ids': documents.token_ids,
         'document_segments': documents.segment_ids,
         'joint_ids': joint.token_ids,

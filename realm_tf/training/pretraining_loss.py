@@ -9,11 +9,13 @@ from realm_tf.config import Config
 from realm_tf.models import losses
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.knowledge_augmented_encoder import KnowledgeAugmentedEncoder
+from realm_tf.training.replicas import Average, mean_of
+from realm_tf.training.train_step import Loss
 
 
 def pretraining_loss(
     retriever: DualEncoder, reader: KnowledgeAugmentedEncoder, batch: Mapping[str, tf.Tensor], config: Config
-) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+) -> Loss:
     """The masked-language-model loss with documents marginalised (REALM, section 3.3).
 
     Queries and candidates are embedded with the current weights and receive gradients; the index only chose the set.
@@ -21,20 +23,22 @@ def pretraining_loss(
     Args:
       retriever: the dual encoder.
       reader: the knowledge-augmented encoder.
-      batch: what `pretraining_batch` made.
+      batch: what `PretrainingBatches` made.
       config: the configuration.
 
     Returns:
-      A tuple of the loss and metrics: retrieval utility, probability of the null document, and the share of masked
-      wordpieces that are predicted right with documents marginalised.
+      The loss of a masked wordpiece. Metrics: retrieval utility, its mean over all retrieved candidates and for each of
+      their ranks, the probability of the null document, and the share of masked wordpieces that are predicted right
+      with documents marginalised. Outputs: `candidate_embeddings`, float32 `[batch * num_candidates, projection_size]`.
     """
     num_candidates = config.pretrain.num_candidates
     batch_size = batch['query_ids'].shape[0]
-    weights = batch['mask_weights']
-    # [batch, projection_size], [batch, num_candidates, projection_size]
+    # [batch, num_masks]
+    weights = ops.cast(batch['mask_weights'], 'float32')
+    # [batch, projection_size], [batch * num_candidates, projection_size]
     queries = retriever.embed_queries(batch['query_ids'], training=True)
-    candidates = retriever.embed_documents(batch['document_ids'], batch['document_segments'], training=True)
-    candidates = ops.reshape(candidates, (batch_size, num_candidates, -1))
+    embedded = retriever.embed_documents(batch['document_ids'], batch['document_segments'], training=True)
+    candidates = ops.reshape(embedded, (batch_size, num_candidates, -1))
     # [batch, num_candidates]
     log_candidates = losses.candidate_log_probabilities(queries, candidates)
     # [batch, num_candidates, num_masks, vocabulary]
@@ -49,8 +53,13 @@ def pretraining_loss(
     marginal_logits = ops.logsumexp(log_candidates[:, :, None, None] + ops.log_softmax(logits, axis=3), axis=1)
     correct = ops.cast(ops.equal(ops.argmax(marginal_logits, axis=2), batch['gold_ids']), 'float32')
     masks = ops.sum(weights)
-    return -ops.sum(likelihoods) / masks, {
-        'retrieval_utility': ops.mean(utilities[:, 1:]),
-        'null_probability': ops.mean(ops.exp(log_candidates[:, 0])),
-        'accuracy': ops.sum(weights * correct) / masks,
-    }
+    return Loss(
+        Average(-ops.sum(likelihoods), masks),
+        metrics={
+            'retrieval_utility': mean_of(utilities[:, 1:]),
+            **{f'retrieval_utility/rank_{rank}': mean_of(utilities[:, rank]) for rank in range(1, num_candidates)},
+            'null_probability': mean_of(ops.exp(log_candidates[:, 0])),
+            'accuracy': Average(ops.sum(weights * correct), masks),
+        },
+        outputs={'candidate_embeddings': embedded},
+    )

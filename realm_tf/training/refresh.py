@@ -40,6 +40,7 @@ class Refresh:
       current: the index in use.
       publish: publishes the snapshot of a step.
       first_step: steps made so far.
+      is_chief: whether this process publishes snapshots and keeps the builder; of several workers one does.
     """
 
     def __init__(
@@ -50,9 +51,12 @@ class Refresh:
         current: CurrentIndex,
         publish: Callable[[int], None],
         first_step: int,
+        *,
+        is_chief: bool = True,
     ):
         self._run = run
         self._settings = settings
+        self._is_chief = is_chief
         self._cadence = Cadence.parse(settings.refresh_every)
         self._current = current
         self._publish = publish
@@ -61,12 +65,12 @@ class Refresh:
         self._last_use = settings.steps - STEPS_AHEAD
         self._told_problem = 0
         self._told_staleness = 0
-        has_builder = settings.refresh in ('asynchronous', 'synchronous')
+        has_builder = is_chief and settings.refresh in ('asynchronous', 'synchronous')
         self._builder = _Builder(run, corpus_path) if has_builder else None
 
     def __enter__(self) -> 'Refresh':
         """Starts the builder, and does what the step that the training goes on from left undone."""
-        if self._settings.refresh != 'none':
+        if self._settings.refresh != 'none' and self._is_chief:
             forget_problems(self._run)
             # The snapshot of this step is published again.
             forget_snapshots_after(self._run, self._first_step - 1)
@@ -122,7 +126,7 @@ class Refresh:
             )
 
     def _refresh(self, step: int, asked_to_stop: Callable[[], bool]) -> None:
-        if self._cadence.includes(step) and step <= self._last_use:
+        if self._is_chief and self._cadence.includes(step) and step <= self._last_use:
             self._publish(step)
         self._look(step)
         self._wait(step, asked_to_stop)

@@ -40,6 +40,14 @@ class Pretrained:
     block_embeddings: np.ndarray | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def body(self, part: str) -> dict[str, np.ndarray]:
+        """The encoder of a part, by the names below it."""
+        return {
+            name.removeprefix('encoder/'): array
+            for name, array in self.parts[part].items()
+            if name.startswith('encoder/')
+        }
+
 
 def settings_of(pretrained: Pretrained) -> dict[str, Any]:
     """The settings that weights are bound to, by dotted name: those of their shapes, and those their source states."""

@@ -58,14 +58,9 @@ def read_token_classifier(path: epath.PathLike) -> TokenClassifier:
         raise RealmError(
             f'{path / "vocab.txt"} has {len(vocabulary.pieces)} pieces, the BERT beside it {config.vocabulary_size}.'
         )
-    body = {
-        name.removeprefix('encoder/'): array
-        for name, array in pretrained.parts[BERT].items()
-        if name.startswith('encoder/')
-    }
     encoder = BertEncoder(**dataclasses.asdict(config), dtype='float32')
     encoder.build()
-    assign_parameters(encoder, body, source=str(path))
+    assign_parameters(encoder, pretrained.body(BERT), source=str(path))
     classifier = keras.layers.Dense(len(labels), dtype='float32', name='classifier')
     classifier.build((None, config.hidden_size))
     arrays = hugging_face.read_arrays(path, allow_pickle=False)

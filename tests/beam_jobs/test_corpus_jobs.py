@@ -7,15 +7,21 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
+import psutil
 import pytest
+from etils import epath
+from hypothesis import given
+from hypothesis import strategies as st
 
 from beam_jobs import build_corpus, tag_spans
+from beam_jobs.build_corpus import Scan
 from beam_jobs.options import parse
 from realm_tf.artifacts import MANIFEST, open_artifact
 from realm_tf.config import SpansConfig
@@ -83,7 +89,7 @@ def test_two_workers_make_what_one_makes(tmp_path, vocabulary_path):
         paths = ('--corpus', corpus, '--output', spans)
         subprocess.run(program('tag_spans', *paths, '--num_workers', workers), cwd=REPOSITORY, check=True)
         outputs[workers] = shards_of(corpus), shards_of(spans), open_artifact(spans).digest
-        assert ended.stderr.strip().splitlines()[-1].startswith('Corpus: 2/2')
+        assert ended.stderr.strip().splitlines()[-1].startswith('Corpus: 3/3')
     assert outputs[1] == outputs[2]
 
 
@@ -130,6 +136,23 @@ def test_an_unreadable_file_is_named(tmp_path, tiny_config, vocabulary_path):
         run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / '*.json')
 
 
+@pytest.mark.parametrize('workers', [1, 2])
+def test_what_a_worker_cannot_do_is_a_sentence(tmp_path, vocabulary_path, workers):
+    (tmp_path / 'cut.jsonl.gz').write_bytes(gzip.compress(b'text' * 50)[:12])
+    paths = ('--input', tmp_path / 'cut.jsonl.gz', '--vocabulary', vocabulary_path, '--output', tmp_path / 'corpus')
+    ended = subprocess.run(
+        program('build_corpus', *paths, '--num_workers', workers),
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    *before, said = ended.stderr.splitlines()
+    assert all(line.startswith('Corpus: 0/3') for line in before)
+    assert re.fullmatch(r'realm: .*cut\.jsonl\.gz cannot be read: .* Get the file again\.', said)
+
+
 def test_duplicates_are_left_out_whatever_their_ids(tmp_path, tiny_config, vocabulary_path):
     documents = [document(number) for number in range(6)]
     copies = [documents[4] | {'id': 'a'}, documents[0] | {'id': 'b'}]
@@ -166,6 +189,30 @@ def test_of_a_file_that_breaks_off_what_can_be_read_is_kept(tmp_path, tiny_confi
     ]
     assert 'cut off at byte' in rejected[-1]['reason'] and len(rejected) <= 2
     assert 100 < counts['documents'] < 3000
+
+
+def test_a_broken_stream_of_a_dump_costs_what_is_in_it(tmp_path, tiny_config, vocabulary_path):
+    page = '  <page><title>Town {0}</title><ns>0</ns><id>{0}</id><revision><text>A town. {1}</text></revision></page>\n'
+    noise = np.random.default_rng(0)
+    pages = [page.format(number, noise.bytes(200).hex()) for number in range(400)]
+    header, footer = '<mediawiki>\n', '</mediawiki>\n'
+    # The first page of the last stream begins in the one before.
+    last = ''.join(pages[300:]) + footer
+    parts = [header, ''.join(pages[:100]), ''.join(pages[100:200]), ''.join(pages[200:300]) + last[:60], last[60:]]
+    streams = [bytearray(bz2.compress(part.encode())) for part in parts]
+    streams[3][len(streams[3]) // 2] ^= 0x40
+    (tmp_path / 'dump.xml.bz2').write_bytes(b''.join(streams))
+    run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'dump.xml.bz2')
+    store = BlockStore.open(tmp_path / 'corpus')
+    ids = list(dict.fromkeys(store.document_ids(np.arange(len(store)))))
+    assert ids == [str(number) for number in (*range(200), *range(301, 400))]
+    (rejected,) = [
+        json.loads(line) for file in (tmp_path / 'corpus').glob('rejected-*') for line in file.read_text().splitlines()
+    ]
+    # What stands before the gap are 200 pages, the last of them with the end of its line.
+    start = sum(map(len, streams[:3]))
+    assert rejected['position'] == 201
+    assert f'bytes {start:,} to {start + len(streams[3]):,} are lost' in rejected['reason']
 
 
 def test_pages_of_a_dump_that_are_no_articles_are_reported(tmp_path, tiny_config, vocabulary_path):
@@ -214,12 +261,12 @@ def test_blocks_can_overlap_by_sentences(tmp_path, tiny_config, vocabulary_path)
 
 
 def test_an_interrupted_job_goes_on_from_its_shards(tmp_path, vocabulary_path):
-    documents = write_lines(tmp_path / 'documents.jsonl', [document(number) for number in range(4000)])
+    documents = write_lines(tmp_path / 'documents.jsonl', [document(number) for number in range(8000)])
     whole, cut = tmp_path / 'whole', tmp_path / 'cut'
 
     def command(output):
         paths = ('--input', documents, '--vocabulary', vocabulary_path, '--output', output)
-        return program('build_corpus', *paths, '--set', 'corpus.num_shards=8')
+        return program('build_corpus', *paths, '--set', 'corpus.num_shards=64')
 
     subprocess.run(command(whole), cwd=REPOSITORY, check=True)
     job = subprocess.Popen(command(cut), cwd=REPOSITORY, env=os.environ, stderr=subprocess.PIPE, text=True)
@@ -229,11 +276,50 @@ def test_an_interrupted_job_goes_on_from_its_shards(tmp_path, vocabulary_path):
     _, said = job.communicate()
     assert job.returncode == 130 and 'Interrupted. The same command goes on from here.' in said
     done = {file.name: file.stat().st_mtime_ns for file in cut.glob('blocks-*.arrow')}
-    assert 0 < len(done) < 8 and not (cut / MANIFEST).exists()
+    assert 0 < len(done) < 64 and not (cut / MANIFEST).exists()
     subprocess.run(command(cut), cwd=REPOSITORY, check=True)
     assert all((cut / name).stat().st_mtime_ns == written for name, written in done.items())
     assert shards_of(cut) == shards_of(whole)
     assert open_artifact(cut).digest == open_artifact(whole).digest
+
+
+def test_a_worker_that_is_killed_ends_the_job_which_then_goes_on(tmp_path, vocabulary_path):
+    documents = write_lines(tmp_path / 'documents.jsonl', [document(number) for number in range(8000)])
+    output = tmp_path / 'corpus'
+    paths = ('--input', documents, '--vocabulary', vocabulary_path, '--output', output)
+    command = program('build_corpus', *paths, '--num_workers', '2', '--set', 'corpus.num_shards=64')
+    job = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    while not list(output.glob('blocks-*.arrow')) and job.poll() is None:
+        time.sleep(0.01)
+    workers = psutil.Process(job.pid).children(recursive=True)
+    # One of them builds.
+    next(worker for worker in reversed(workers) if not worker.children()).kill()
+    _, said = job.communicate(timeout=60)
+    assert job.returncode == 2
+    # Behind what Beam's own threads say.
+    assert said.splitlines()[-1].startswith(
+        'realm: A worker process ended (signal 9, as when memory runs out). The same'
+    )
+    assert not any(worker.is_running() for worker in workers)
+    assert not (output / MANIFEST).exists()
+    subprocess.run(command, cwd=REPOSITORY, check=True)
+    counts = open_artifact(output).counts
+    assert counts['documents'] == 8000 and len(shards_of(output)) == 64
+
+
+def test_workers_end_with_a_driver_that_is_killed(tmp_path, vocabulary_path):
+    documents = write_lines(tmp_path / 'documents.jsonl', [document(number) for number in range(8000)])
+    output = tmp_path / 'corpus'
+    paths = ('--input', documents, '--vocabulary', vocabulary_path, '--output', output)
+    job = subprocess.Popen(program('build_corpus', *paths, '--num_workers', '2'), cwd=REPOSITORY)
+    while not list(output.glob('.scan-*')) and job.poll() is None:
+        time.sleep(0.01)
+    workers = psutil.Process(job.pid).children(recursive=True)
+    job.kill()
+    job.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    # Where nothing reaps orphans, a process that has ended stays as a zombie.
+    assert len(workers) >= 4 and all(worker.status() == psutil.STATUS_ZOMBIE for worker in alive)
 
 
 def test_spans_cover_their_wordpieces_and_their_bytes(tiny_corpus, tiny_spans):
@@ -258,3 +344,26 @@ def test_a_tagger_that_is_not_installed_is_named_at_once(tmp_path, tiny_corpus, 
     config = dataclasses.replace(tiny_config, spans=SpansConfig(tagger='spacy', spacy_pipeline='xx_not_there'))
     with pytest.raises(RealmError, match='xx_not_there is not installed'):
         tag_spans.run(parse(arguments, tag_spans.__name__, tag_spans.TagSpansOptions), config)
+
+
+@given(st.lists(st.lists(st.integers(0, 50), max_size=12), max_size=4), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_shards_share_the_text_out_evenly_and_in_order(sizes, num_shards, seed):
+    sizes = [np.array(of_file, np.int64) for of_file in sizes]
+    total = sum(map(len, sizes))
+    is_duplicate = np.random.default_rng(seed).random(total) < 0.3
+    scans = [Scan(f'file{number}', f'scan{number}') for number in range(len(sizes))]
+    files = build_corpus.files_of_shards(epath.Path('corpus'), num_shards)
+    shards = build_corpus.plan_shards(scans, sizes, is_duplicate, files)
+    assert [shard.files for shard in shards] == files
+    records = [
+        (of_file.scan, number, number in of_file.duplicates)
+        for shard in shards
+        for of_file in shard.slices
+        for number in range(of_file.first, of_file.limit)
+    ]
+    everything = [(scan, number) for scan, of_file in zip(scans, sizes, strict=True) for number in range(len(of_file))]
+    assert records == [(*one, repeated) for one, repeated in zip(everything, is_duplicate.tolist(), strict=True)]
+    size_of = dict(zip(scans, sizes, strict=True))
+    texts = [sum(int(size_of[part.scan][part.first : part.limit].sum()) for part in shard.slices) for shard in shards]
+    largest = max((int(of_file.max()) for of_file in sizes if len(of_file)), default=0)
+    assert all(abs(text - sum(texts) / num_shards) <= largest + 1 for text in texts)

@@ -22,7 +22,11 @@ def build_graph(module, *arguments):
 @pytest.mark.parametrize(
     ('module', 'steps'),
     [
-        ('build_corpus', 'Files, Spread files over workers, Scan'),
+        (
+            'build_corpus',
+            'Files, Spread files over workers, Scan, Wait for all scans, Plan shards, '
+            'Spread shards over workers, Build',
+        ),
         ('tag_spans', 'Shards, Spread over workers, Tag'),
         ('embed_blocks', 'Shards, Spread over workers, Embed'),
     ],

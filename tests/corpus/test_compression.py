@@ -11,7 +11,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realm_tf.corpus.compression import open_decompressed
+from realm_tf.corpus.compression import Gap, open_decompressed
 from realm_tf.errors import RealmError
 
 COMPRESSIONS = {'gzip': gzip.compress, 'bzip2': bz2.compress, 'xz': lzma.compress, 'zstd': zstd.compress}
@@ -80,7 +80,7 @@ def test_a_later_stream_that_is_cut_off_is_told(tmp_path, compression):
 
 def test_broken_data_is_told_with_the_bytes(tmp_path, compression):
     data = COMPRESSIONS[compression](TEXT)
-    path = written(tmp_path, data + b'broken' + data)
+    path = written(tmp_path, data + b'broken')
     with pytest.raises(RealmError) as raised:
         read(path)
     said = re.fullmatch(
@@ -97,6 +97,42 @@ def test_what_stands_before_broken_data_is_read(tmp_path, compression):
     assert [next(lines) for _ in range(10)] == [b'good\n'] * 10
     with pytest.raises(RealmError, match='broken between bytes 0 and 16,384'):
         next(lines)
+
+
+@given(st.data())
+def test_behind_a_broken_stream_of_bzip2_the_next_one_is_read(tmp_path_factory, data):
+    lines = TEXT.splitlines(keepends=True)
+    streams = [bytearray(bz2.compress(b''.join(lines[start : start + 2000]))) for start in range(0, 8000, 2000)]
+    broken = streams[1]
+    change = data.draw(st.sampled_from(['flip', 'cut', 'zero']))
+    position = data.draw(st.integers(1, len(broken) - 1))
+    if change == 'flip':
+        broken[position] ^= data.draw(st.sampled_from([0x80, 0x10, 0x01]))
+    elif change == 'cut':
+        del broken[position:]
+    else:
+        broken[position:] = bytes(len(broken) - position)
+    path = written(tmp_path_factory.getbasetemp(), b''.join(streams))
+    found, gaps = [], []
+    with open_decompressed(path) as file:
+        while True:
+            try:
+                found.extend(file)
+                break
+            except Gap as gap:
+                gaps.append(str(gap))
+    assert found == lines[:2000] + lines[4000:]
+    first, limit = len(streams[0]), len(streams[0]) + len(broken)
+    (said,) = gaps
+    assert f'bytes {first:,} to {limit:,} are lost, or a part of them. Get the file again.' in said
+
+
+def test_without_a_stream_behind_it_broken_data_ends_the_file(tmp_path):
+    broken = bytearray(bz2.compress(TEXT))
+    broken[len(broken) // 2] ^= 0xFF
+    with pytest.raises(RealmError) as raised:
+        read(written(tmp_path, bz2.compress(b'one') + broken))
+    assert not isinstance(raised.value, Gap)
 
 
 def test_a_wrong_checksum_is_told(tmp_path, compression):

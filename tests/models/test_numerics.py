@@ -15,7 +15,8 @@ from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights import hugging_face
 from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
-from realm_tf.weights.starts import start
+from realm_tf.weights.parameters import assign_parameters
+from realm_tf.weights.pretrained import BERT
 
 CONFIG = load_config('tiny', overrides={'encoder.dropout': 0.0, 'encoder.vocabulary_size': 200})
 PADDING = 7
@@ -98,12 +99,12 @@ def test_bfloat16_embeddings_point_where_those_of_float32_do(pretrained_director
     vocabulary = Vocabulary.read(pretrained_directory / 'vocab.txt')
     pieces = WordPieceTokenizer(vocabulary).tokenize_to_ragged([document['text'] for document in documents])
     tokens = pack_queries(pieces, 128, vocabulary)
-    minilm = hugging_face.read(pretrained_directory, allow_pickle=False)
+    pretrained = hugging_face.read(pretrained_directory, allow_pickle=False)
     embeddings = []
     for precision in ('float32', 'mixed_bfloat16'):
-        tower = RetrieverTower(dataclasses.asdict(minilm.encoder), pooling='mean', dtype=precision)
+        tower = RetrieverTower(dataclasses.asdict(pretrained.encoder), pooling='mean', dtype=precision)
         tower.build()
-        start(tower, 'query_tower', [minilm])
+        assign_parameters(tower.encoder, pretrained.body(BERT), source=pretrained.source)
         pooled = np.asarray(tower.pool(tokens, np.zeros_like(tokens)))
         embeddings.append(pooled / np.linalg.norm(pooled, axis=1, keepdims=True))
     cosines = np.sum(embeddings[0] * embeddings[1], axis=1)

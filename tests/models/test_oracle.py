@@ -111,6 +111,10 @@ def span_reader():
     return reader
 
 
+def mean(average):
+    return average.total / average.weight
+
+
 def gradients_of(loss_function, *networks):
     """The gradients of the parameters of each network, by name; 0 where one has no part in the loss."""
     variables = [named_parameters(network) for network in networks]
@@ -168,10 +172,10 @@ def test_logits_of_masked_wordpieces():
 @pytest.mark.parametrize('marginal', ['token', 'span'])
 def test_marginal_loss(towers, marginal):
     case, retriever = towers
-    loss, _ = pretraining_loss(
+    loss = pretraining_loss(
         retriever, knowledge_augmented_encoder(), golden('pretraining_inputs'), configuration(marginal)
     )
-    assert_values(loss, golden(f'pretraining_{case}')[f'{marginal}_loss'])
+    assert_values(mean(loss.loss), golden(f'pretraining_{case}')[f'{marginal}_loss'])
 
 
 @pytest.mark.parametrize('case, marginal', [('shared', 'token'), ('shared', 'span'), ('separate', 'token')])
@@ -180,7 +184,7 @@ def test_gradients_of_the_marginal_loss(case, marginal):
     retriever, encoder = retriever_of(directory, shared), knowledge_augmented_encoder()
     inputs, config = golden('pretraining_inputs'), configuration(marginal, shared)
     of_retriever, of_encoder = gradients_of(
-        lambda: pretraining_loss(retriever, encoder, inputs, config)[0], retriever, encoder
+        lambda: mean(pretraining_loss(retriever, encoder, inputs, config).loss), retriever, encoder
     )
     expected = GOLDEN / 'gradients' / f'pretraining_{case}_{marginal}'
     assert_gradients(of_retriever, retriever_parameters(read(expected / directory).parts, shared))
@@ -227,9 +231,9 @@ def test_span_logits_and_the_spans_chosen():
 @pytest.mark.parametrize('question', [0, 1, 2])
 def test_losses_of_fine_tuning(question):
     inputs, expected = finetuning_inputs([question])
-    _, parts = finetuning_loss(retriever_of('openqa'), span_reader(), inputs, configuration())
+    parts = finetuning_loss(retriever_of('openqa'), span_reader(), inputs, configuration()).metrics
     for loss in ('retriever_loss', 'reader_loss'):
-        assert_values(parts[loss], expected[loss][0])
+        assert_values(mean(parts[loss]), expected[loss][0])
     assert (expected['retriever_loss'][0] > 0) == (question < 2)
     assert (expected['reader_loss'][0] > 0) == (question < 1)
 
@@ -239,7 +243,7 @@ def test_gradients_of_fine_tuning(loss):
     retriever, reader = retriever_of('openqa'), span_reader()
     inputs, _ = finetuning_inputs(slice(None))
     of_retriever, of_reader = gradients_of(
-        lambda: finetuning_loss(retriever, reader, inputs, configuration())[1][loss], retriever, reader
+        lambda: mean(finetuning_loss(retriever, reader, inputs, configuration()).metrics[loss]), retriever, reader
     )
     if loss == 'retriever_loss':
         expected = read(GOLDEN / 'gradients' / loss / 'embedder').parts
@@ -254,7 +258,7 @@ def test_a_question_without_an_answer_has_no_gradient():
     retriever, reader = retriever_of('openqa'), span_reader()
     inputs, _ = finetuning_inputs([2])
     for gradients in gradients_of(
-        lambda: finetuning_loss(retriever, reader, inputs, configuration())[0], retriever, reader
+        lambda: mean(finetuning_loss(retriever, reader, inputs, configuration()).loss), retriever, reader
     ):
         assert all(not gradient.any() for gradient in gradients.values())
 
@@ -369,12 +373,7 @@ def test_bert_with_exact_gelu():
     assert pretrained.encoder.activation == 'gelu'
     encoder = BertEncoder(**dataclasses.asdict(pretrained.encoder), name='encoder')
     encoder.build()
-    body = {
-        name.removeprefix('encoder/'): value
-        for name, value in pretrained.parts['bert'].items()
-        if name.startswith('encoder/')
-    }
-    assign_parameters(encoder, body, 'bert')
+    assign_parameters(encoder, pretrained.body('bert'), 'bert')
     assert_values(encoder(expected['token_ids'], expected['segment_ids']), expected['hidden'])
 
 
@@ -391,9 +390,7 @@ def test_sentence_embeddings_of_minilm(pretrained_directory, vocabulary):
     """all-MiniLM-L6-v2 as sentence-transformers runs it, to 1e-5."""
     pretrained = read(pretrained_directory)
     retriever = make_retriever(dataclasses.replace(load_config('small'), encoder=pretrained.encoder))
-    body = {f'tower/{name}': value for name, value in pretrained.parts['bert'].items() if name.startswith('encoder/')}
-    fresh = {name: np.asarray(variable) for name, variable in named_parameters(retriever).items()}
-    assign_parameters(retriever, fresh | body, str(pretrained_directory))
+    assign_parameters(retriever.query_tower.encoder, pretrained.body('bert'), str(pretrained_directory))
     sentences = WordPieceTokenizer(vocabulary).tokenize_to_ragged(TEXTS['sentences'])
     token_ids = pack_queries(sentences, int(sentences.lengths.max()) + 2, vocabulary)
     pooled = np.asarray(retriever.query_tower.pool(token_ids, np.zeros_like(token_ids)))

@@ -226,3 +226,41 @@ def test_a_tensorflow_that_does_not_fit_is_a_sentence(monkeypatch):
 def test_exact_search_does_not_import_tensorflow():
     code = 'import realm_tf.search.index, sys; sys.exit("tensorflow" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+
+
+@hypothesis.given(
+    vectors=small_whole_numbers,
+    k=strategies.integers(1, 10),
+    margin=strategies.integers(0, 5),
+    kept=strategies.frozensets(strategies.integers(0, 45)),
+    searcher=strategies.sampled_from(['exact', 'scann']),
+)
+def test_a_filter_gives_the_best_of_what_it_keeps(vectors, k, margin, kept, searcher):
+    queries = np.array([[1, 2, -1], [0, -1, 1]], np.float32)
+
+    def keeps(rows, block_ids):
+        # The first query keeps what the second does not.
+        return np.isin(block_ids, list(kept)) ^ (rows[:, None] == 1)
+
+    result = searcher_class(searcher).build([vectors]).search_filtered(queries, k, keeps, margin)
+    order = brute_force(vectors, queries, len(vectors))[1]
+    expected = [[id for id in row if (id in kept) != (query == 1)][:k] for query, row in enumerate(order)]
+    assert [row[row >= 0].tolist() for row in result.block_ids] == expected
+    assert result.block_ids.shape == result.scores.shape == result.found.shape == (2, k)
+    np.testing.assert_array_equal(result.found, np.isfinite(result.scores))
+
+
+def test_a_filter_looks_further_for_those_that_lack_alone(vectors, queries):
+    searcher = ExactSearcher.build([vectors])
+    best = searcher.search(queries, 30).block_ids
+    widths = []
+
+    def keeps(rows, block_ids):
+        widths.append((len(rows), block_ids.shape[1]))
+        return ~((rows[:, None] == 4) & np.isin(block_ids, best[4]))
+
+    result = searcher.search_filtered(queries, 5, keeps, margin=3)
+    # Two of the best 32 are kept, and 98 of the best 128.
+    assert widths == [(30, 8), (1, 32), (1, 128)]
+    assert result.found.all() and not np.isin(result.block_ids[4], best[4]).any()
+    np.testing.assert_array_equal(np.delete(result.block_ids, 4, axis=0), np.delete(best[:, :5], 4, axis=0))

@@ -14,7 +14,11 @@ from realm_tf.weights.encoder_artifact import Encoder
 from tests.training.published import look_until_open, publish_negative, publish_same
 
 QUERIES = np.array([[101, 2000 + row, 2100, 102] for row in range(6)], np.int32)
-NOTHING = np.full((6, 1), -1)
+
+
+def everything(rows, block_ids):
+    """The filter that keeps all that is found."""
+    return block_ids >= 0
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def test_overlap_is_of_the_same_queries_in_both_indices(run, first, retriever):
     blocks = len(Embeddings.open(first.embeddings))
     k = blocks // 2
     current = CurrentIndex(run, retriever, first)
-    before = current.search(QUERIES, k, NOTHING)
+    before = current.search(QUERIES, k, everything, margin=0)
     current.swap(0)
     assert 'overlap_at_k' not in current.staleness(1)
     publish_same(run, 2, first)
@@ -71,7 +75,7 @@ def test_overlap_is_of_the_same_queries_in_both_indices(run, first, retriever):
     publish_negative(run, 4, first)
     look_until_open(current, 4, 4)
     current.swap(5)
-    after = current.search(QUERIES, k, NOTHING)
+    after = current.search(QUERIES, k, everything, margin=0)
     expected = np.mean([len({*old} & {*new}) / k for old, new in zip(before, after, strict=True)])
     assert current.staleness(6)['overlap_at_k'] == pytest.approx(expected)
     assert expected < 0.5
@@ -88,7 +92,7 @@ def test_a_corrupt_generation_is_refused_said_and_the_last_good_one_stays(run, f
     good = publish_same(run, 2, first)
     look_until_open(current, 2, 2)
     current.swap(3)
-    expected = current.search(QUERIES, 3, NOTHING)
+    expected = current.search(QUERIES, 3, everything, margin=0)
     bad = publish_negative(run, 4, first)
     damage(bad.index.parent / file)
     current.look(4)
@@ -99,7 +103,7 @@ def test_a_corrupt_generation_is_refused_said_and_the_last_good_one_stays(run, f
     current.look(4)
     current.swap(5)
     assert current.staleness(6)['generation'] == 2
-    np.testing.assert_array_equal(current.search(QUERIES, 3, NOTHING), expected)
+    np.testing.assert_array_equal(current.search(QUERIES, 3, everything, margin=0), expected)
     said = capsys.readouterr().err
     assert 'generation of step 4 is not used' in said and f'{file} is corrupt' in said
     # Nobody opens it either, and the builder makes it again.

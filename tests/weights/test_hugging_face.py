@@ -1,6 +1,7 @@
 """What is read of Hugging Face directories, and what is refused."""
 
 import json
+import pathlib
 
 import ml_dtypes
 import numpy as np
@@ -242,3 +243,14 @@ def test_a_head_with_word_embeddings_of_its_own_is_refused(tmp_path):
     )
     with pytest.raises(RealmError, match=r'decoder\.weight is not the word embeddings'):
         read(path, allow_pickle=False)
+
+
+def test_a_file_that_torch_wrote_is_read_without_it():
+    """`pytorch_model.bin` and `model.safetensors` of one embedder, from transformers."""
+    golden = pathlib.Path(__file__).parents[1] / 'oracle' / 'golden'
+    with pytest.raises(RealmError, match='--allow-pickle'):
+        read(golden / 'embedder_pickled', allow_pickle=False)
+    found = read(golden / 'embedder_pickled', allow_pickle=True).parts
+    expected = read(golden / 'embedder', allow_pickle=False).parts
+    for part in ('query_tower', 'document_tower'):
+        require_equal(found[part], expected[part])

@@ -9,6 +9,7 @@ from realm_tf.corpus.compression import open_decompressed
 from realm_tf.corpus.documents import Dropped
 from realm_tf.corpus.readers.columns import Columns
 from realm_tf.corpus.readers.field_reader import FieldReader, Fields, decoded
+from realm_tf.corpus.readers.reader import Unreadable, lines_of
 
 
 class JsonLinesReader(FieldReader):
@@ -21,9 +22,9 @@ class JsonLinesReader(FieldReader):
     def __init__(self, columns: Columns):
         self._columns = columns
 
-    def records(self, path: epath.PathLike) -> Iterator[bytes]:
-        with open_decompressed(path) as lines:
-            yield from lines
+    def records(self, path: epath.PathLike) -> Iterator[bytes | Unreadable]:
+        with open_decompressed(path) as file:
+            yield from lines_of(file)
 
     def fields(self, record: bytes) -> Fields | Dropped:
         if not record.strip():

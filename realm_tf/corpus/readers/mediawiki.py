@@ -10,7 +10,7 @@ from etils import epath
 from realm_tf.config import MediaWikiConfig
 from realm_tf.corpus.compression import open_decompressed
 from realm_tf.corpus.documents import Document, Dropped, Rejected
-from realm_tf.corpus.readers.reader import RecordReader
+from realm_tf.corpus.readers.reader import RecordReader, Unreadable, lines_of
 from realm_tf.corpus.wikitext import HIDDEN_NAMESPACES, clean
 from realm_tf.errors import RealmError
 
@@ -52,7 +52,7 @@ class MediaWikiReader(RecordReader):
 
     A record is a page; of several revisions, the last in the file is read. A page that is not XML, or not closed, costs
     no other. Of a file that breaks off, all pages before the break are given, then the page it breaks off in, which is
-    rejected, and only then comes the error.
+    rejected, and only then comes the error. After a gap in a file it goes on with the first page that begins there.
 
     Args:
       rules: which pages are articles; others are dropped.
@@ -68,15 +68,18 @@ class MediaWikiReader(RecordReader):
         self._dropped_categories = _any_of(rules.dropped_categories)
         self._dropped_sections = rules.dropped_sections
 
-    def records(self, path: epath.PathLike) -> Iterator[Page]:
-        with open_decompressed(path) as lines:
-            pieces = _split_at_pages(lines)
+    def records(self, path: epath.PathLike) -> Iterator[Page | Unreadable]:
+        with open_decompressed(path) as file:
+            pieces = _split_at_pages(lines_of(file))
             header = next(pieces)
             hidden_namespaces = HIDDEN_NAMESPACES | {
                 name.decode(errors='replace').lower() for name in _HIDDEN_NAMESPACE.findall(header)
             }
             found_pages = False
             for piece in pieces:
+                if isinstance(piece, Unreadable):
+                    yield piece
+                    continue
                 found_pages = True
                 xml, closing, _ = piece.partition(b'</page>')
                 yield Page(xml, bool(closing), hidden_namespaces)
@@ -127,23 +130,34 @@ class MediaWikiReader(RecordReader):
         return ''
 
 
-def _split_at_pages(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """What stands before the first `<page>`, between two, and after the last.
+def _split_at_pages(lines: Iterable[bytes | Unreadable]) -> Iterator[bytes | Unreadable]:
+    """What stands before the first `<page>`, between two, and after the last; a gap ends what stands before it.
 
     If the lines end in an error, it is raised after all that came before it.
     """
     parts: list[bytes] = []
+    is_begun = True
     broken = None
     try:
         for line in lines:
+            if isinstance(line, Unreadable):
+                if is_begun:
+                    yield b''.join(parts)
+                yield line
+                # What follows is the end of a page whose beginning is lost.
+                is_begun = False
+                continue
             before, *pages = line.split(b'<page>')
             parts.append(before)
             for page in pages:
-                yield b''.join(parts)
+                if is_begun:
+                    yield b''.join(parts)
+                is_begun = True
                 parts = [page]
     except RealmError as error:
         broken = error
-    yield b''.join(parts)
+    if is_begun:
+        yield b''.join(parts)
     if broken:
         raise broken
 

@@ -2,10 +2,11 @@
 
 import abc
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from etils import epath
 
+from realm_tf.corpus.compression import Gap
 from realm_tf.corpus.documents import Document, Dropped, Rejected
 from realm_tf.errors import RealmError
 
@@ -31,7 +32,7 @@ class RecordReader(abc.ABC):
           path: the file, local or `gs://`, compressed or not.
 
         Yields:
-          The records as they lie in the file, in order.
+          The records as they lie in the file, in order; `Unreadable` where there is a gap in it.
 
         Raises:
           RealmError: if the file cannot be read.
@@ -57,7 +58,7 @@ class RecordReader(abc.ABC):
 
 
 class Unreadable(NamedTuple):
-    """The rest of a file, from where it cannot be read.
+    """A part of a file that cannot be read, or all the rest of it.
 
     Attributes:
       reason: what is wrong.
@@ -66,8 +67,22 @@ class Unreadable(NamedTuple):
     reason: str
 
 
+def lines_of(file: BinaryIO) -> Iterator[bytes | Unreadable]:
+    """The lines of a file, and for each gap in it an `Unreadable`; those beside a gap may be cut.
+
+    Args:
+      file: one that `open_decompressed` opened.
+    """
+    while True:
+        try:
+            yield from file
+            return
+        except Gap as gap:
+            yield Unreadable(str(gap))
+
+
 def readable_records(reader: RecordReader, path: epath.PathLike) -> Iterator[Any]:
-    """The records of a file, as far as it can be read; if that is not all, the last one is `Unreadable`.
+    """The records of a file, as far as it can be read; what cannot be is `Unreadable`.
 
     Args:
       reader: reads its format.
@@ -77,11 +92,17 @@ def readable_records(reader: RecordReader, path: epath.PathLike) -> Iterator[Any
       RealmError: if it holds no record that can be read.
     """
     found = False
+    unreadable = None
     try:
         for record in reader.records(path):
-            found = True
+            if isinstance(record, Unreadable):
+                unreadable = record
+            else:
+                found = True
             yield record
     except RealmError as error:
-        if not found:
-            raise
-        yield Unreadable(str(error))
+        unreadable = Unreadable(str(error))
+        if found:
+            yield unreadable
+    if unreadable and not found:
+        raise RealmError(unreadable.reason)

@@ -1,0 +1,75 @@
+"""Where a training runs: on one device, on those of a machine, of several machines, or on a Cloud TPU."""
+
+import json
+import os
+
+import tensorflow as tf
+
+from realm_tf.errors import RealmError
+
+
+def make_strategy(name: str = 'default', tpu: str | None = None) -> tf.distribute.Strategy:
+    """Makes a strategy; call it before anything else of TensorFlow.
+
+    Args:
+      name: `default`, one device; `mirrored`, the GPUs of this machine (its CPU devices where it has none);
+        `multiworker`, the machines that the environment variable TF_CONFIG names; `tpu`.
+      tpu: with `tpu`, the name of a Cloud TPU, or `local` on its own machine.
+
+    Returns:
+      The strategy, whose replicas share a global batch.
+
+    Raises:
+      RealmError: if TF_CONFIG names no workers, or there is no such TPU.
+    """
+    if name == 'mirrored':
+        devices = tf.config.list_logical_devices('GPU') or tf.config.list_logical_devices('CPU')
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if name == 'multiworker':
+        _require_workers()
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == 'tpu':
+        return _tpu_strategy(tpu or 'local')
+    return tf.distribute.get_strategy()
+
+
+# What the first of several workers may be called.
+_CHIEFS = (('chief', 0), ('worker', 0), ('localhost', 0))
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes what a run leaves: of several workers, the first."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_type or (resolver.task_type, resolver.task_id) in _CHIEFS
+
+
+def is_in_one_process(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process runs all replicas; with several workers, each runs its own."""
+    return not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def _require_workers() -> None:
+    try:
+        workers = json.loads(os.environ.get('TF_CONFIG', '{}')).get('cluster', {}).get('worker', [])
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise RealmError(f'TF_CONFIG is not JSON of a cluster ({error}).') from error
+    if not workers:
+        raise RealmError(
+            'The strategy multiworker needs TF_CONFIG, which names every worker and says which one this is: '
+            '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}.'
+        )
+
+
+def _tpu_strategy(tpu: str) -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
+        if tpu != 'local':
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    # A name that is looked up at the cloud's metadata server may fail by the network too.
+    except (ValueError, OSError, tf.errors.OpError) as error:
+        raise RealmError(
+            f'There is no TPU {tpu!r} that can be used from here ({" ".join(str(error).split())[:300]}). '
+            'See docs/cloud-tpu.md.'
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)

@@ -1,0 +1,131 @@
+"""One training step: a batch shared out over replicas, its gradients summed, the weights updated."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from realm_tf.errors import RealmError
+from realm_tf.training.optimizer import BertAdamW
+from realm_tf.training.replicas import Average, global_averages
+
+Batch = Mapping[str, np.ndarray]
+
+
+class Loss(NamedTuple):
+    """What a loss function gives for a replica's share of a batch.
+
+    Attributes:
+      loss: what is minimised.
+      metrics: further averages, by name.
+      outputs: tensors by name that are handed back as they are, `[share of the batch, …]`.
+    """
+
+    loss: Average
+    metrics: Mapping[str, Average]
+    outputs: Mapping[str, tf.Tensor] = {}
+
+
+class Made(NamedTuple):
+    """What a training step gives.
+
+    Attributes:
+      metrics: averages over the global batch, by name; `loss`, `gradient_norm` and `learning_rate` among them.
+      outputs: of the loss function, for the whole batch, or for this worker's part of it.
+    """
+
+    metrics: dict[str, float]
+    outputs: dict[str, np.ndarray]
+
+
+def make_train_step(
+    loss_function: Callable[[Mapping[str, tf.Tensor]], Loss],
+    optimizer: BertAdamW,
+    strategy: tf.distribute.Strategy,
+    accumulation_steps: int = 1,
+) -> Callable[[Batch], Made]:
+    """Compiles one training step: loss, gradients, update.
+
+    The step is that of one device on the whole batch, whatever the number of replicas and of parts: sums of gradients
+    are divided by the weight of the whole batch.
+
+    Args:
+      loss_function: gives the loss of a part of a batch.
+      optimizer: holds the variables, and updates them; made in the strategy's scope.
+      strategy: its replicas share each batch, in equal parts along the first axis.
+      accumulation_steps: a replica's share is taken in so many parts, one after the other: less memory, more time.
+
+    Returns:
+      A function of a batch that makes a step.
+    """
+
+    def part_of_step(part):
+        with tf.GradientTape() as tape:
+            loss = loss_function(part)
+        # Embedding gradients are sparse; their rows must be summed before they can be added and clipped.
+        gradients = [tf.convert_to_tensor(value) for value in tape.gradient(loss.loss.total, optimizer.variables)]
+        return gradients, {'loss': loss.loss, **loss.metrics}, dict(loss.outputs)
+
+    def accumulated(batch):
+        parts = {
+            name: tf.reshape(values, [accumulation_steps, -1, *values.shape[1:]]) for name, values in batch.items()
+        }
+        summed = part_of_step({name: values[0] for name, values in parts.items()})[:2]
+        for part in tf.range(1, accumulation_steps):
+            added = part_of_step({name: values[part] for name, values in parts.items()})[:2]
+            summed = tf.nest.map_structure(tf.add, summed, added)
+        return *summed, {}
+
+    def replica_step(batch):
+        gradients, averages, outputs = part_of_step(batch) if accumulation_steps == 1 else accumulated(batch)
+        averages = global_averages(averages)
+        learning_rate = optimizer.learning_rate()
+        norm = optimizer.apply([gradient / averages['loss'].weight for gradient in gradients])
+        metrics = {name: average.total / tf.maximum(average.weight, 1e-9) for name, average in averages.items()}
+        return metrics | {'gradient_norm': norm, 'learning_rate': learning_rate}, outputs
+
+    @tf.function
+    def distributed_step(batch):
+        return strategy.run(replica_step, args=(batch,))
+
+    def train_step(batch: Batch) -> Made:
+        metrics, outputs = distributed_step(shared_out(batch, strategy))
+        return Made(
+            {name: float(strategy.experimental_local_results(value)[0]) for name, value in metrics.items()},
+            {name: np.concatenate(strategy.experimental_local_results(value)) for name, value in outputs.items()},
+        )
+
+    train_step.compiled = distributed_step
+    return train_step
+
+
+def shared_out(batch: Batch, strategy: tf.distribute.Strategy) -> Mapping[str, Any]:
+    """Gives every replica its part of a batch, along the first axis, in the order of the replicas."""
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
+        return {name: tf.constant(array) for name, array in batch.items()}
+
+    def share(context):
+        return {
+            name: tf.constant(np.split(array, replicas)[context.replica_id_in_sync_group])
+            for name, array in batch.items()
+        }
+
+    return strategy.experimental_distribute_values_from_function(share)
+
+
+def require_divisible(
+    batch_size: int, setting: str, strategy: tf.distribute.Strategy, accumulation_steps: int = 1
+) -> None:
+    """Checks that a batch can be shared out.
+
+    Raises:
+      RealmError: if it cannot; it names the setting.
+    """
+    parts = strategy.num_replicas_in_sync * accumulation_steps
+    if batch_size % parts:
+        raise RealmError(
+            f'{setting} = {batch_size} is not a multiple of {parts}, '
+            f'{strategy.num_replicas_in_sync} replicas times {accumulation_steps} accumulation steps.'
+        )
