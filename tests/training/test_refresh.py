@@ -254,6 +254,22 @@ def command(name, **options):
     return line + [text for option, value in options.items() for text in (f'--{option}', str(value))]
 
 
+@pytest.fixture
+def start(tmp_path):
+    """Gives a function that starts a command whose output goes to a log; what a failing test leaves is killed."""
+    started = []
+
+    def start(*arguments, **options):
+        with (tmp_path / 'log').open('a') as log:
+            started.append(subprocess.Popen(arguments, stdout=log, stderr=log, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
 @contextlib.contextmanager
 def blocked(*files):
     """Makes whoever would write one of these whole wait, for ever, before its first byte."""
@@ -295,7 +311,7 @@ def test_a_corpus_that_the_run_is_not_trained_with_is_refused(snapshot_run, tmp_
 
 @pytest.mark.slow
 def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
-    snapshot_run, first, tiny_corpus, tiny_config, tmp_path
+    snapshot_run, first, tiny_corpus, tiny_config, tmp_path, start
 ):
     run = snapshot_run
     generation = generation_of_step(epath.Path(run), 3)
@@ -303,10 +319,8 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
     log = tmp_path / 'log'
     shards = [embeddings / name for name in open_artifact(first.embeddings).files]
 
-    def start(*beam_options, **options):
-        with log.open('a') as file:
-            arguments = [*command('refresh', run=run, corpus=tiny_corpus), '--', *beam_options]
-            return subprocess.Popen(arguments, stdout=file, stderr=file, **options)
+    def start_builder(*beam_options, **options):
+        return start(*command('refresh', run=run, corpus=tiny_corpus), '--', *beam_options, **options)
 
     def fails(builder, sentence):
         wait_until(lambda: sentence in (problem_of_step(epath.Path(run), 3) or ''), builder)
@@ -325,28 +339,28 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
         assert newest_generation(epath.Path(run), until=100) is None
 
     # A full disk: no file may become longer than a megabyte.
-    builder = start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+    builder = start_builder(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
     fails(builder, 'File too large')
 
     # A job that fails: this one is given an option that nobody knows.
-    fails(start('--no_such_option'), 'The embedding job ended with status 2')
+    fails(start_builder('--no_such_option'), 'The embedding job ended with status 2')
     assert 'unknown option --no_such_option' in log.read_text()
 
     # While it embeds.
-    builder = start()
+    builder = start_builder()
     wait_until((embeddings / 'recipe.json').exists, builder)
     with blocked(*shards):
         kill_at(builder, lambda: True)
     assert not any(shard.exists() for shard in shards)
 
     # Between the embeddings and their manifest.
-    builder = start()
+    builder = start_builder()
     with blocked(embeddings / 'manifest.json'):
         kill_at(builder, lambda: all(shard.exists() for shard in shards))
     embedded_at = [shard.stat().st_mtime_ns for shard in shards]
 
     # While it indexes, between two files.
-    builder = start()
+    builder = start_builder()
     wait_until((embeddings / 'manifest.json').exists, builder)
     builder.send_signal(signal.SIGSTOP)
     with contextlib.suppress(KeyError):
@@ -363,12 +377,12 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
 
     # Before the manifest.
     with blocked(index / 'manifest.json'):
-        builder = start()
+        builder = start_builder()
         kill_at(builder, (index / '.measurements.json').exists)
     assert (index / 'searcher' / 'searcher.json').exists()
 
     # Undisturbed, it goes on: nothing was lost, and what it publishes is whole and right.
-    builder = start()
+    builder = start_builder()
     wait_until(lambda: newest_generation(epath.Path(run), until=100), builder)
     assert [shard.stat().st_mtime_ns for shard in shards] == embedded_at
     for path in (generation.encoder, generation.embeddings, generation.index):
@@ -397,24 +411,24 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
 
 
 @pytest.mark.slow
-def test_a_training_and_a_builder_killed_at_any_moment_make_what_they_would_have_made(tmp_path, inputs, synchronous):
+def test_a_training_and_a_builder_killed_at_any_moment_make_what_they_would_have_made(
+    tmp_path, inputs, synchronous, start
+):
     config, whole = synchronous
     run = tmp_path / 'run'
     (tmp_path / 'config.yaml').write_text(to_yaml(config))
     third, sixth = (generation_of_step(epath.Path(run), step) for step in (3, 6))
     log = tmp_path / 'log'
 
-    def start():
-        with log.open('a') as file:
-            arguments = command('pretrain', **inputs, output=run, config=tmp_path / 'config.yaml')
-            return subprocess.Popen(arguments, stdout=file, stderr=file)
+    def start_training():
+        return start(*command('pretrain', **inputs, output=run, config=tmp_path / 'config.yaml'))
 
     def builder():
         (process,) = [process for process in processes_at(run) if is_builder(process)]
         return process
 
     # The builder is killed while it embeds: the training starts another.
-    training = start()
+    training = start_training()
     wait_until((third.embeddings / 'recipe.json').exists, training)
     kill(builder())
     # The training is killed in the swap.
@@ -425,7 +439,7 @@ def test_a_training_and_a_builder_killed_at_any_moment_make_what_they_would_have
     published_at = (third.index / 'manifest.json').stat().mtime
 
     # Both are killed.
-    training = start()
+    training = start_training()
     wait_until((sixth.embeddings / 'recipe.json').exists, training)
     both = builder(), training
     for process in both:
@@ -434,7 +448,7 @@ def test_a_training_and_a_builder_killed_at_any_moment_make_what_they_would_have
         process.wait()
     require_no_process_at(run)
 
-    training = start()
+    training = start_training()
     assert training.wait() == 0, log.read_text()
     require_no_process_at(run)
     assert 'REALM pre-training: 4/8' in log.read_text()
