@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -298,6 +299,36 @@ def publish(run, step, first, config, corpus):
     configuration = recipe(config, *pretrain.RECIPE)
     arguments = encoder.retriever(), encoder.vocabulary, configuration, open_artifact(corpus)
     publish_snapshot(epath.Path(run), step, *arguments)
+
+
+def test_a_builder_ends_when_its_run_is_finished_or_removed(tmp_path, start, tiny_corpus):
+    def start_builder(run):
+        run.mkdir()
+        return start(*command('refresh', run=run, corpus=tiny_corpus))
+
+    finished = start_builder(tmp_path / 'finished')
+    removed = start_builder(tmp_path / 'removed')
+    wait_until((tmp_path / 'removed' / 'refresh.lock').exists, removed)
+    shutil.rmtree(tmp_path / 'removed')
+    with make_artifact(tmp_path / 'finished' / 'encoder', 'encoder', configuration={}, inputs={}):
+        pass
+    assert (finished.wait(60), removed.wait(60)) == (0, 2)
+    assert f'{tmp_path}/removed was removed' in (tmp_path / 'log').read_text()
+
+
+def test_one_builder_waits_for_another_to_end(tmp_path, start, tiny_corpus):
+    run, log = tmp_path / 'run', tmp_path / 'log'
+    run.mkdir()
+    line = command('refresh', run=run, corpus=tiny_corpus)
+    first = start(*line)
+    wait_until((run / 'refresh.lock').exists, first)
+    time.sleep(0.2)
+    second = start(*line)
+    wait_until(lambda: 'Another builder is at work' in log.read_text(), second)
+    kill(first)
+    with make_artifact(run / 'encoder', 'encoder', configuration={}, inputs={}):
+        pass
+    assert second.wait(60) == 0
 
 
 def test_a_corpus_that_the_run_is_not_trained_with_is_refused(snapshot_run, tmp_path):
