@@ -117,13 +117,16 @@ class CurrentIndex:
 
         Args:
           step: the step that was made, as `staleness` has it.
-          block_ids: blocks, int64 `[blocks]`.
-          fresh: their embeddings by the weights in training, float32 `[blocks, projection_size]`.
+          block_ids: the step's candidates, int32 `[candidates]`; negative where one is no block.
+          fresh: their embeddings by the weights in training, or of the first of them, those that this process
+            trained on, float32 `[candidates, projection_size]`.
 
         Returns:
           The mean of the cosines of the blocks' embeddings in the index and these: 1 where nothing has moved.
         """
-        stale = self._used[step].opened.embeddings.rows(block_ids)
+        is_block = block_ids[: len(fresh)] >= 0
+        fresh = fresh[is_block]
+        stale = self._used[step].opened.embeddings.rows(block_ids[: len(is_block)][is_block])
         norms = np.linalg.norm(stale, axis=1) * np.linalg.norm(fresh, axis=1)
         return float(np.mean(np.sum(stale * fresh, axis=1) / np.maximum(norms, 1e-9)))
 

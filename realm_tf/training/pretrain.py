@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import tensorflow as tf
 from etils import epath
 
@@ -15,7 +16,7 @@ from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import Generation, publish_snapshot
 from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.training.pretraining_batch import NULL_DOCUMENT, PretrainingBatches
+from realm_tf.training.pretraining_batch import PretrainingBatches
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.refresh import Refresh
 from realm_tf.training.replicas import spread_random_state
@@ -137,24 +138,22 @@ def train(
             current.swap(step)
             return batches.of_step(step, current)
 
+        # What the last step gave, for the metrics after it.
+        made: dict[str, np.ndarray] = {}
+
         def train_step(batch: Batch) -> Mapping[str, float]:
-            nonlocal candidates
             metrics, outputs = update(batch)
-            candidates = batch['candidate_ids'], outputs
+            made.update(outputs, candidate_ids=batch['candidate_ids'])
             return metrics
 
         def after_step(step: int, asked_to_stop: Callable[[], bool]) -> Mapping[str, float]:
-            ids, outputs = candidates
             drift = {}
-            if 'candidate_embeddings' in outputs:
-                fresh = outputs['candidate_embeddings']
-                is_block = ids[: len(fresh)] != NULL_DOCUMENT
-                drift['drift'] = current.drift(step, ids[: len(fresh)][is_block], fresh[is_block])
+            if 'candidate_embeddings' in made:
+                drift['drift'] = current.drift(step, made['candidate_ids'], made['candidate_embeddings'])
             metrics = refresh.after_step(step, asked_to_stop)
             checkpoints.extra[_GENERATION] = metrics['generation']
             return drift | metrics
 
-        candidates = None
         run_training(
             name='REALM pre-training',
             directory=run,
