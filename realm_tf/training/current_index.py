@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -56,10 +57,7 @@ class CurrentIndex:
         self._live = live
         self._strategy = strategy or tf.distribute.get_strategy()
         self._is_chief = is_chief
-        self._embed_shares = tf.function(
-            lambda shares: self._strategy.run(retriever.embed_queries, args=(shares['query_ids'],)),
-            reduce_retracing=True,
-        )
+        self._embed_shares = embedding_of_queries(retriever, self._strategy)
         self._started = time.time()
         self._opener = concurrent.futures.ThreadPoolExecutor(1)
         self._opening: concurrent.futures.Future | None = None
@@ -173,6 +171,17 @@ class CurrentIndex:
                 )
                 generation.remove()
         return None
+
+
+def embedding_of_queries(retriever: DualEncoder, strategy: tf.distribute.Strategy) -> Callable:
+    """Compiles the embedding of `query_ids`, shared out over the replicas as a batch of training is."""
+
+    # Not a lambda: TPUStrategy makes a scope of the name.
+    @tf.function(reduce_retracing=True)
+    def embed_queries(batch):
+        return strategy.run(retriever.embed_queries, args=(batch['query_ids'],))
+
+    return embed_queries
 
 
 def overlap(before: np.ndarray, after: np.ndarray) -> float:
