@@ -92,6 +92,7 @@ class CurrentIndex:
             if self._is_chief:
                 collect_generations(self._run, in_use=newest.generation.step)
         self._used[step + 1] = _Used(self._now, self._overlap)
+        self._overlap = {}
 
     def search(self, query_ids: np.ndarray, k: int, keeps: Keeps, margin: int) -> np.ndarray:
         """The best blocks of each query that a filter keeps: see `Searcher.search_filtered`.
@@ -133,9 +134,9 @@ class CurrentIndex:
 
         Returns:
           `generation`: the step of its weights; `staleness_steps`: how many steps ago that was; `staleness_minutes`:
-          and how many minutes (since the training was started, for the index that it started with); and from the first
-          swap on `overlap_at_k`: the share of blocks, of those that the generation before found for the batch before
-          the swap, that this one finds too.
+          and how many minutes (since the training was started, for the index that it started with); and of the first
+          batch after a swap `overlap_at_k`: the share of blocks, of those that the generation before found for the
+          batch before it, that this one finds too.
         """
         opened, overlap = self._used.pop(step)
         generation = opened.generation
