@@ -27,8 +27,8 @@ from realm_tf.training.sampling import rows_of_step
 DIMENSION = 128
 # Of the vectors of a document's blocks around their own mean, and of queries around their blocks.
 NOISE = 0.5
-# The functions whose share of the time is printed.
-PARTS = ('mask_queries', 'search', 'keeps', '_pack_candidates')
+# The functions whose share of the time is printed; there is one of each name.
+PARTS = ('mask_queries', 'search_filtered', 'keeps', '_pack_candidates')
 
 
 class NearQueries:

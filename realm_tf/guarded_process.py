@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 GRACE_SECONDS = 5.0
@@ -24,14 +24,23 @@ class GuardedProcess:
       command: the command line.
       log: where its output goes; unset: where that of this process goes.
       held: files that stay open until nothing of it is left, such as a lock.
+      variables: of its environment, beside those of this process.
     """
 
-    def __init__(self, command: Sequence[str], *, log: IO | None = None, held: Sequence[IO] = ()):
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: IO | None = None,
+        held: Sequence[IO] = (),
+        variables: Mapping[str, str] | None = None,
+    ):
         self._guard = subprocess.Popen(
             [sys.executable, '-m', 'realm_tf.guarded_process', *command],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            env=os.environ | (variables or {}),
             pass_fds=[file.fileno() for file in held],
             # A Ctrl-C is for the starter, which ends the command in its own time.
             start_new_session=True,

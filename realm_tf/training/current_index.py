@@ -3,6 +3,7 @@
 import concurrent.futures
 import dataclasses
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -56,10 +57,7 @@ class CurrentIndex:
         self._live = live
         self._strategy = strategy or tf.distribute.get_strategy()
         self._is_chief = is_chief
-        self._embed_shares = tf.function(
-            lambda shares: self._strategy.run(retriever.embed_queries, args=(shares['query_ids'],)),
-            reduce_retracing=True,
-        )
+        self._embed_shares = embedding_of_queries(retriever, self._strategy)
         self._started = time.time()
         self._opener = concurrent.futures.ThreadPoolExecutor(1)
         self._opening: concurrent.futures.Future | None = None
@@ -94,6 +92,7 @@ class CurrentIndex:
             if self._is_chief:
                 collect_generations(self._run, in_use=newest.generation.step)
         self._used[step + 1] = _Used(self._now, self._overlap)
+        self._overlap = {}
 
     def search(self, query_ids: np.ndarray, k: int, keeps: Keeps, margin: int) -> np.ndarray:
         """The best blocks of each query that a filter keeps: see `Searcher.search_filtered`.
@@ -135,9 +134,9 @@ class CurrentIndex:
 
         Returns:
           `generation`: the step of its weights; `staleness_steps`: how many steps ago that was; `staleness_minutes`:
-          and how many minutes (since the training was started, for the index that it started with); and from the first
-          swap on `overlap_at_k`: the share of blocks, of those that the generation before found for the batch before
-          the swap, that this one finds too.
+          and how many minutes (since the training was started, for the index that it started with); and of the first
+          batch after a swap `overlap_at_k`: the share of blocks, of those that the generation before found for the
+          batch before it, that this one finds too.
         """
         opened, overlap = self._used.pop(step)
         generation = opened.generation
@@ -173,6 +172,17 @@ class CurrentIndex:
                 )
                 generation.remove()
         return None
+
+
+def embedding_of_queries(retriever: DualEncoder, strategy: tf.distribute.Strategy) -> Callable:
+    """Compiles the embedding of `query_ids`, shared out over the replicas as a batch of training is."""
+
+    # Not a lambda: TPUStrategy makes a scope of the name.
+    @tf.function(reduce_retracing=True)
+    def embed_queries(batch):
+        return strategy.run(retriever.embed_queries, args=(batch['query_ids'],))
+
+    return embed_queries
 
 
 def overlap(before: np.ndarray, after: np.ndarray) -> float:

@@ -48,7 +48,7 @@ def run_builder(run: epath.PathLike, corpus_path: epath.PathLike, beam_options: 
       beam_options: of Apache Beam, for the job that embeds the corpus; they win over those of the run's settings.
 
     Raises:
-      RealmError: if there is no such corpus.
+      RealmError: if there is no such corpus, or the run is removed.
     """
     run = epath.Path(run)
     open_artifact(corpus_path, 'corpus')
@@ -64,6 +64,8 @@ def run_builder(run: epath.PathLike, corpus_path: epath.PathLike, beam_options: 
     with _only_builder(run) as lock:
         forget_problems(run)
         while not asked_to_stop and not _is_finished(run):
+            if not run.exists():
+                raise RealmError(f'{run} was removed: there is no training to build an index for.')
             snapshot = newest_snapshot(run)
             if snapshot is None or _is_done(run, snapshot):
                 time.sleep(POLL_SECONDS)

@@ -205,7 +205,8 @@ class _Builder:
 
     def start(self) -> None:
         with self.log_path.open('a') as log:
-            self._process = GuardedProcess(self._command, log=log)
+            # A TPU belongs to one process, the trainer.
+            self._process = GuardedProcess(self._command, log=log, variables={'TPU_LOAD_LIBRARY': '0'})
         self._started = time.monotonic()
         self._has_ended = False
 

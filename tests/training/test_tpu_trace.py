@@ -56,5 +56,11 @@ def test_the_random_state_is_spread_on_the_cores(reports):
     assert reports['random state']['counts']['AssignAddVariableOp'] == 3
 
 
+def test_the_queries_of_the_next_batch_are_embedded_on_the_cores(reports):
+    assert reports['queries']['counts']['TPUReplicateMetadata'] == 1
+    assert reports['queries']['refused'] == []
+    assert ['int32', '(4, 16)'] in reports['queries']['inputs']
+
+
 def test_what_only_the_host_can_do_is_found(reports):
     assert reports['on the host']['refused'] == ['AsString', 'EagerPyFunc', 'StringLength']

@@ -13,6 +13,7 @@ from tensorflow.python.framework import kernels
 
 from benchmarks.tpu_step import batch_specs, training_step
 from realm_tf.config import load_config
+from realm_tf.training.current_index import embedding_of_queries
 from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.train_step import shared_out
 from realm_tf.weights.networks import make_retriever
@@ -30,8 +31,10 @@ _OF_TPU = {'TPUReplicateMetadata', 'CrossReplicaSum'}
 
 
 def main() -> None:
-    """Prints a report on every case, on the random state, and on a step that a TPU would refuse, as JSON."""
+    """Prints reports, as JSON: on every case, what is run beside it, and a step that a TPU would refuse."""
     strategy = stand_in_tpu_strategy()
+    # XLA's kernels are registered when something is compiled for the first time.
+    tf.function(lambda: tf.zeros([]), jit_compile=True)()
     reports = {}
     for name, (task, overrides) in CASES.items():
         config = load_config('tiny', overrides=_ALL | overrides)
@@ -45,6 +48,8 @@ def main() -> None:
         retriever = make_retriever(load_config('tiny', overrides=_ALL))
     spread = tf.function(lambda: spread_random_state([retriever], strategy))
     reports['random state'] = report(spread.get_concrete_function().graph)
+    queries = shared_out({'query_ids': np.zeros([8, 16], np.int32)}, strategy)
+    reports['queries'] = report(embedding_of_queries(retriever, strategy).get_concrete_function(queries).graph)
 
     @tf.function
     def step_on_the_host():
@@ -94,8 +99,6 @@ def replicated_nodes(graph_def) -> Iterator:
 
 def has_xla_kernel(operation: str) -> bool:
     """Whether XLA can compile an operation."""
-    # XLA's kernels are registered when something is compiled for the first time.
-    tf.function(lambda: tf.zeros([]), jit_compile=True)()
     return any('XLA' in kernel.device_type for kernel in kernels.get_registered_kernels_for_op(operation).kernel)
 
 
