@@ -8,7 +8,7 @@ import re
 
 import pytest
 from backports import zstd
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from realm_tf.corpus.compression import Gap, open_decompressed
@@ -112,6 +112,8 @@ def test_behind_a_broken_stream_of_bzip2_the_next_one_is_read(tmp_path_factory, 
         del broken[position:]
     else:
         broken[position:] = bytes(len(broken) - position)
+    # A few bits do not matter, such as the padding of the last byte.
+    assume(is_broken(broken))
     path = written(tmp_path_factory.getbasetemp(), b''.join(streams))
     found, gaps = [], []
     with open_decompressed(path) as file:
@@ -121,10 +123,19 @@ def test_behind_a_broken_stream_of_bzip2_the_next_one_is_read(tmp_path_factory, 
                 break
             except Gap as gap:
                 gaps.append(str(gap))
-    assert found == lines[:2000] + lines[4000:]
+    # All of it is there where nothing but the end of the stream is broken, and its checksum.
+    assert found in (lines[:2000] + lines[4000:], lines)
     first, limit = len(streams[0]), len(streams[0]) + len(broken)
     (said,) = gaps
     assert f'bytes {first:,} to {limit:,} are lost, or a part of them. Get the file again.' in said
+
+
+def is_broken(stream):
+    try:
+        bz2.decompress(stream)
+    except (OSError, ValueError, EOFError):
+        return True
+    return False
 
 
 def test_without_a_stream_behind_it_broken_data_ends_the_file(tmp_path):
