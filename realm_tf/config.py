@@ -299,6 +299,9 @@ _PRESETS: dict[str, dict[str, Any]] = {
             'batch_size': 4,
             'query_length': 32,
             'refresh_every': 4,
+            # Where the builder is slower than this, the training waits: a run so short would end before its index changes.
+            'max_stale_steps': 12,
+            'when_stale': 'wait',
             'refresh_workers': 1,
             'checkpoint_every': 8,
             'optimizer': {'learning_rate': 1e-5, 'warmup_steps': 5},
