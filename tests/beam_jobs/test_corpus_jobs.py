@@ -57,6 +57,12 @@ def program(module, *arguments):
     return [sys.executable, '-m', f'beam_jobs.{module}', *map(str, arguments), '--preset', 'tiny']
 
 
+def assert_ended(processes):
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    # Where nothing reaps orphans, a process that has ended stays as a zombie.
+    assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
+
+
 def test_blocks_are_the_documents_cut_in_order(tmp_path, tiny_config, vocabulary_path):
     documents = [document(number) for number in range(7)]
     first = write_lines(tmp_path / 'a.jsonl', documents[:4])
@@ -300,7 +306,7 @@ def test_a_worker_that_is_killed_ends_the_job_which_then_goes_on(tmp_path, vocab
     assert said.splitlines()[-1].startswith(
         'realm: A worker process ended (signal 9, as when memory runs out). The same'
     )
-    assert not any(worker.is_running() for worker in workers)
+    assert_ended(workers)
     assert not (output / MANIFEST).exists()
     subprocess.run(command, cwd=REPOSITORY, check=True)
     counts = open_artifact(output).counts
@@ -317,9 +323,8 @@ def test_workers_end_with_a_driver_that_is_killed(tmp_path, vocabulary_path):
     workers = psutil.Process(job.pid).children(recursive=True)
     job.kill()
     job.wait()
-    _, alive = psutil.wait_procs(workers, timeout=10)
-    # Where nothing reaps orphans, a process that has ended stays as a zombie.
-    assert len(workers) >= 4 and all(worker.status() == psutil.STATUS_ZOMBIE for worker in alive)
+    assert len(workers) >= 4
+    assert_ended(workers)
 
 
 def test_spans_cover_their_wordpieces_and_their_bytes(tiny_corpus, tiny_spans):
