@@ -299,7 +299,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
             'batch_size': 4,
             'query_length': 32,
             'refresh_every': 4,
-            # Where the builder is slower than this, the training waits: a run so short would end before its index changes.
+            # Without a wait, so short a run might end before its index has changed.
             'max_stale_steps': 12,
             'when_stale': 'wait',
             'refresh_workers': 1,
