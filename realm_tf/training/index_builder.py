@@ -97,7 +97,7 @@ def build_generation(
       RealmError: if it is not the corpus that the run is trained with, the job fails, or the measured recall is below
         `index.minimum_recall`.
     """
-    # A builder that waits needs no TensorFlow.
+    # Here, and not at the top: what these import is of no use to a builder that waits.
     from realm_tf.search.index import build_index
 
     snapshot.require_input('corpus', open_artifact(corpus_path, 'corpus'))
