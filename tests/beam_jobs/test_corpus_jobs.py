@@ -23,11 +23,12 @@ from hypothesis import strategies as st
 from beam_jobs import build_corpus, tag_spans
 from beam_jobs.build_corpus import Scan
 from beam_jobs.options import parse
-from realm_tf.artifacts import MANIFEST, open_artifact
+from realm_tf.artifacts import MANIFEST, RECIPE, open_artifact
 from realm_tf.config import SpansConfig
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
 from realm_tf.errors import RealmError
+from tests.interruption import blocked
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 
@@ -295,12 +296,16 @@ def test_a_worker_that_is_killed_ends_the_job_which_then_goes_on(tmp_path, vocab
     paths = ('--input', documents, '--vocabulary', vocabulary_path, '--output', output)
     command = program('build_corpus', *paths, '--num_workers', '2', '--set', 'corpus.num_shards=64')
     job = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
-    while not list(output.glob('blocks-*.arrow')) and job.poll() is None:
+    while not (output / RECIPE).exists() and job.poll() is None:
         time.sleep(0.01)
-    workers = psutil.Process(job.pid).children(recursive=True)
-    # One of them builds.
-    next(worker for worker in reversed(workers) if not worker.children()).kill()
-    _, said = job.communicate(timeout=60)
+    # It cannot end before it is interrupted.
+    with blocked(output / 'blocks-00040-of-00064.arrow'):
+        while not list(output.glob('blocks-*.arrow')) and job.poll() is None:
+            time.sleep(0.01)
+        workers = psutil.Process(job.pid).children(recursive=True)
+        # One of them builds.
+        next(worker for worker in reversed(workers) if not worker.children()).kill()
+        _, said = job.communicate(timeout=60)
     assert job.returncode == 2
     # Behind what Beam's own threads say.
     assert said.splitlines()[-1].startswith(
