@@ -6,9 +6,11 @@
 Every stage is a command that users run, and is printed. MiniLM's body was itself trained to retrieve, so that it is no
 neutral start: the towers pool [CLS], which it was not trained by, through a fresh random projection. It has no
 masked-language-model head either, so that the reader is first trained without documents. A short inverse cloze task
-follows, and then pre-training twice, alike but for the index: refreshed every so many steps, or 30 times more seldom.
-Zero-shot recall is measured before and after the inverse cloze task, and along both trainings. Killed, the same command
-goes on where it was. Prints a table in Markdown, and draws it.
+follows; then the reader learns to read what that retriever finds, in a pre-training whose own retriever is thrown away,
+because what a reader teaches that does not read yet is noise. From there pre-training is run twice, alike but for the
+index: refreshed every so many steps, or 30 times more seldom. Zero-shot recall is measured before and after the inverse
+cloze task, and along both trainings. Killed, the same command goes on where it was. Prints a table in Markdown, and
+draws it.
 """
 
 import json
@@ -40,20 +42,28 @@ COMMON = {
     'retriever.projection_start': 'random',
 }
 # With the null document as the only candidate, the objective is BERT's own, and the retriever gets no gradient.
-READER = {
+WORDPIECES = {
     'num_candidates': 1,
     'masking': 'tokens',
-    'batch_size': 24,
+    'batch_size': 32,
     'refresh': 'none',
-    'checkpoint_every': 60,
-    'optimizer.learning_rate': 1e-4,
-    'optimizer.warmup_steps': 20,
+    'checkpoint_every': 100,
+    'optimizer.learning_rate': 2e-4,
+    'optimizer.warmup_steps': 100,
 }
 ICT = {'steps': 50, 'batch_size': 32, 'optimizer.learning_rate': 2e-5, 'optimizer.warmup_steps': 10}
+READING = {
+    'num_candidates': 4,
+    'batch_size': 8,
+    'refresh': 'none',
+    'checkpoint_every': 100,
+    'optimizer.learning_rate': 1e-4,
+    'optimizer.warmup_steps': 50,
+}
 # Training that waits for the index is as far behind it on a slow machine as on a fast one.
 PRETRAIN = {
     'num_candidates': 4,
-    'batch_size': 4,
+    'batch_size': 8,
     'refresh': 'synchronous',
     'refresh_workers': 2,
     'optimizer.learning_rate': 2e-5,
@@ -68,15 +78,26 @@ _POLL_SECONDS = 1.0
 @click.option('--questions', 'question_files', required=True, multiple=True, help='JSON Lines; again for more.')
 @click.option('--workdir', required=True, type=click.Path(path_type=pathlib.Path), help='Directory for everything.')
 @click.option('--picture', type=click.Path(path_type=pathlib.Path), help='An SVG to draw the curves into.')
-@click.option('--reader-steps', default=1200, show_default=True, help='Steps of the reader without documents.')
-@click.option('--steps', default=3600, show_default=True, help='Steps of each pre-training.')
-@click.option('--refresh-every', default=120, show_default=True, help='Steps between refreshes of the fresh index.')
-@click.option('--measure-every', default=600, show_default=True, help='Steps between two measurements.')
-def main(corpus_file, question_files, workdir, picture, reader_steps, steps, refresh_every, measure_every):
+@click.option('--wordpiece-steps', default=1000, show_default=True, help='Steps of the reader without documents.')
+@click.option('--reading-steps', default=600, show_default=True, help='Steps in which it learns to read.')
+@click.option('--steps', default=1200, show_default=True, help='Steps of each pre-training.')
+@click.option('--refresh-every', default=40, show_default=True, help='Steps between refreshes of the fresh index.')
+@click.option('--measure-every', default=200, show_default=True, help='Steps between two measurements.')
+def main(
+    corpus_file,
+    question_files,
+    workdir,
+    picture,
+    wordpiece_steps,
+    reading_steps,
+    steps,
+    refresh_every,
+    measure_every,
+):
     """Trains with a fresh and with a stale index, and measures recall along both."""
     experiment = Experiment(workdir)
     experiment.prepare(corpus_file, question_files)
-    first = experiment.start(reader_steps)
+    first = experiment.start(wordpiece_steps, reading_steps)
     trainings = {
         f'refreshed every {refresh_every} steps': ('fresh', refresh_every),
         f'{STALER} times staler': ('stale', STALER * refresh_every),
@@ -109,21 +130,29 @@ class Experiment:
         self._realm('import', '--from', minilm_directory(), '--to', self._at('encoder'))
         write_answerable_questions(self._at('corpus'), question_files, self._at('questions.jsonl'))
 
-    def start(self, reader_steps: int) -> dict[str, dict]:
-        """Trains the reader without documents, then the retriever on the inverse cloze task.
+    def start(self, wordpiece_steps: int, reading_steps: int) -> dict[str, dict]:
+        """Trains the reader without documents, the retriever on the inverse cloze task, the reader with documents.
 
         Returns:
-          The metrics of the retriever before and after the latter.
+          The metrics of the retriever before and after the inverse cloze task.
         """
         before = self._measure(self._at('encoder'), self._at('before-ict'))
         self._index(self._at('before-ict'))
-        self._realm(*self._pretraining('encoder', 'before-ict', 'reader', READER | {'steps': reader_steps}))
+        self._realm(*self._pretraining('encoder', 'before-ict', 'wordpieces', WORDPIECES | {'steps': wordpiece_steps}))
         self._realm(
-            *('ict', '--corpus', self._at('corpus'), '--encoder', self._at('reader', 'encoder')),
+            *('ict', '--corpus', self._at('corpus'), '--encoder', self._at('wordpieces', 'encoder')),
             *('--output', self._at('ict'), *settings('ict', ICT)),
         )
         after = self._measure(self._at('ict', 'encoder'), self._at('after-ict'))
         self._index(self._at('after-ict'))
+        self._realm(*self._pretraining('ict/encoder', 'after-ict', 'reading', READING | {'steps': reading_steps}))
+        networks = ('--retriever', self._at('ict', 'encoder'), '--reader', self._at('reading', 'encoder'))
+        self._run('combine', *networks, '--to', self._at('start', 'encoder'))
+        self._realm(
+            *('embed', '--corpus', self._at('corpus'), '--encoder', self._at('start', 'encoder')),
+            *('--output', self._at('start', 'embeddings')),
+        )
+        self._index(self._at('start'))
         return {'before ICT': before, 'after ICT': after}
 
     def pretrain(self, name: str, steps: int, refresh_every: int, measure_every: int) -> dict[int, dict]:
@@ -134,7 +163,8 @@ class Experiment:
         """
         run, points = self._at(name), self._at(f'{name}-points')
         chosen = {'steps': steps, 'refresh_every': refresh_every, 'checkpoint_every': measure_every}
-        command = self._command(*self._pretraining('ict/encoder', 'after-ict', name, PRETRAIN | chosen))
+        pretraining = self._pretraining('start/encoder', 'start', name, PRETRAIN | chosen)
+        command = self._command(*pretraining, *settings('', COMMON))
         training = subprocess.Popen(command)
         while training.poll() is None:
             keep_retrievers(run, points)
@@ -144,7 +174,7 @@ class Experiment:
         metrics = {}
         for step in steps_below(points):
             point = step_directory(points, step)
-            make_encoder(point, self._at('ict', 'encoder'))
+            make_encoder(point, self._at('start', 'encoder'))
             metrics[step] = self._measure(point / 'encoder', point)
         return metrics
 
@@ -172,11 +202,14 @@ class Experiment:
         return json.loads((place / 'evaluation' / 'metrics.json').read_text())
 
     def _realm(self, *arguments) -> None:
+        self._run(*arguments, *settings('', COMMON))
+
+    def _run(self, *arguments) -> None:
         command = self._command(*arguments)
         _check(subprocess.run(command).returncode, command)
 
     def _command(self, *arguments) -> list[str]:
-        arguments = [*map(str, arguments), *settings('', COMMON)]
+        arguments = list(map(str, arguments))
         print(f'$ realm {shlex.join(arguments)}', flush=True)
         return [sys.executable, '-m', 'realm_tf.cli', *arguments]
 

@@ -188,6 +188,19 @@ def convert(source, output, format, corpus, embeddings):
 
 
 @realm.command()
+@click.option('--retriever', required=True, type=INPUT, help='The encoder whose dual encoder is taken.')
+@click.option('--reader', required=True, type=INPUT, help='The encoder whose knowledge-augmented encoder is taken.')
+@click.option('--to', 'output', required=True, type=OUTPUT, help='Directory of the new encoder.')
+@_overwrite
+def combine(retriever, reader, output, overwrite):
+    """Put the retriever of one encoder together with the reader of another."""
+    from realm_tf.weights.combine import combine
+
+    combine(retriever, reader, output, overwrite=overwrite)
+    _done(output)
+
+
+@realm.command()
 @click.option('--corpus', required=True, type=INPUT, help='The corpus.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')

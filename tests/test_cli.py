@@ -26,6 +26,7 @@ COMMANDS = [
         ['factbook'],
         ['import'],
         ['convert'],
+        ['combine'],
         ['ict'],
         ['pretrain'],
         ['refresh'],
