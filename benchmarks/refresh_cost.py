@@ -5,7 +5,8 @@
 The preset `small` of the quickstart, started from its imported encoder. The trainer has one processor, the builder of
 the index another, so that what is left is the memory and the disk that they share, and what the trainer itself does for
 a refresh: it publishes snapshots, and takes in generations. Pre-training runs without a refresh and with one, in turn;
-snapshots follow each other so fast that the builder always has work. Prints a table in Markdown.
+snapshots follow each other so fast that the builder always has work, and the trainer does not wait for it. Prints a
+table in Markdown.
 """
 
 import json
@@ -80,7 +81,7 @@ def measured(workdir: pathlib.Path, steps: int, refresh: str, processors: list[i
         *('pretrain', '--corpus', workdir / 'corpus', '--spans', workdir / 'spans', '--encoder', workdir / 'encoder'),
         *('--embeddings', workdir / 'before-ict/embeddings', '--index', workdir / 'index', '--output', run),
         *('--preset', PRESET, '--set', f'pretrain.steps={total}', '--set', f'pretrain.refresh={refresh}'),
-        *('--set', f'pretrain.refresh_every={SNAPSHOT_EVERY}'),
+        *('--set', f'pretrain.refresh_every={SNAPSHOT_EVERY}', '--set', 'pretrain.when_stale=warn'),
     ]
     os.sched_setaffinity(0, [of_trainer])
     trainer = subprocess.Popen([sys.executable, '-m', 'realm_tf.cli', *map(str, command)])

@@ -357,6 +357,27 @@ def evaluate(corpus, encoder, model, embeddings, index, questions, output, overw
 
 
 @realm.command()
+@click.option('--corpus', required=True, type=INPUT, help='The corpus.')
+@click.option('--spans', required=True, type=INPUT, help='Its salient spans.')
+@click.option('--encoder', required=True, type=INPUT, help='The encoder that all begin with, of realm ict.')
+@click.option('--questions', required=True, type=INPUT, help='JSON Lines of questions and answers, to be split.')
+@click.option('--output', required=True, type=OUTPUT, help='Directory for everything.')
+@click.option('--budget-hours', required=True, type=click.FloatRange(min=0, min_open=True), help='For all of it.')
+@click.option(
+    '--seeds', default=1, show_default=True, type=click.IntRange(min=1), help='How often, each with its seed.'
+)
+@configured('pretrain', 'finetune', 'embed', 'index')
+def ablate(corpus, spans, encoder, questions, output, budget_hours, seeds, config):
+    """Train and evaluate the rows of the paper's ablation table, as far as a budget goes.
+
+    Stopped, the same command goes on where it was.
+    """
+    from realm_tf.ablation.ablate import ablate
+
+    _done(ablate(corpus, spans, encoder, questions, output, config, budget_hours=budget_hours, seeds=seeds))
+
+
+@realm.command()
 @click.option('--workdir', default='realm-quickstart', type=OUTPUT, help='Directory for everything it makes.')
 @click.option('--preset', default='small', type=click.Choice(['small', 'tiny']), help='How much: see the README.')
 @click.option('--seed', default=0, help='Seed of every random choice.')

@@ -27,6 +27,7 @@ COMMANDS = [
         ['import'],
         ['convert'],
         ['combine'],
+        ['ablate'],
         ['ict'],
         ['pretrain'],
         ['refresh'],

@@ -1,0 +1,1 @@
+"""The ablations of the paper, at a size that fits a budget."""

@@ -1,0 +1,235 @@
+"""Trains and evaluates every row of the ablation table. Every stage is a command that users run, and is printed."""
+
+import json
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+from etils import epath
+
+from realm_tf.ablation.rows import REALM, ROWS, START, TRAININGS, Row
+from realm_tf.ablation.sizes import Costs, Sizes, choose_sizes
+from realm_tf.ablation.table import ablation_table
+from realm_tf.artifacts import file_checksum, open_artifact, write_text_whole
+from realm_tf.config import Config, config_to_dict, to_yaml
+from realm_tf.corpus.questions import dev_split, read_questions, say_what_was_left_out, write_questions
+from realm_tf.errors import RealmError
+
+# Steps of the trainings that are only measured; in the first of them TensorFlow compiles.
+_MEASURED_STEPS = 12
+_WARM_UP = 4
+
+
+def ablate(
+    corpus: epath.PathLike,
+    spans: epath.PathLike,
+    encoder: epath.PathLike,
+    questions: epath.PathLike,
+    output: epath.PathLike,
+    config: Config,
+    *,
+    budget_hours: float,
+    seeds: int,
+) -> epath.Path:
+    """Trains and evaluates the rows of the paper's ablation table, and prints them beside the paper's.
+
+    Costs are measured first, by a few steps of each training, and sizes chosen that fill the budget. Questions are
+    split as the paper does: the development questions are those whose hash says so. Stopped, the same command goes on.
+
+    Args:
+      corpus: the corpus.
+      spans: its salient spans.
+      encoder: the encoder that all begin with: after the inverse cloze task.
+      questions: JSON Lines of questions and answers.
+      output: directory for everything.
+      config: the configuration; its lengths of training are replaced.
+      budget_hours: hours for everything, on this machine.
+      seeds: how often everything is done, with seeds that follow each other.
+
+    Returns:
+      The path of the table, in Markdown.
+
+    Raises:
+      RealmError: if a stage fails, the budget is too small, or `output` has ablations of other inputs.
+    """
+    output = epath.Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    _require_same(output, config, corpus=corpus, spans=spans, encoder=encoder, questions=questions)
+    _write_split(questions, output)
+    stages = _Stages(epath.Path(corpus), epath.Path(spans), epath.Path(encoder), output, config.seed)
+    sizes = _sizes(stages, output, budget_hours, seeds)
+    print(
+        f'Each pre-training takes {sizes.pretraining_steps} steps and {sizes.refreshes} refreshes, each fine-tuning at '
+        f'most {sizes.finetuning_steps} steps.\n'
+    )
+    results = []
+    for seed in range(config.seed, config.seed + seeds):
+        of_seed = _Stages(stages.corpus, stages.spans, stages.encoder, output, seed)
+        results.append({row.name: of_seed.row(row, sizes) for row in ROWS})
+    table = ablation_table(results, sizes)
+    write_text_whole(output / 'ablations.md', table)
+    print(table)
+    return output / 'ablations.md'
+
+
+class _Stages:
+    """The commands, and where what they make lies."""
+
+    def __init__(
+        self, corpus: epath.Path, spans: epath.Path, encoder: epath.Path, output: epath.Path, seed: int
+    ) -> None:
+        self.corpus, self.spans, self.encoder = corpus, spans, encoder
+        self._output = output
+        self._directory = output / f'seed-{seed}'
+        self._seed = seed
+
+    def row(self, row: Row, sizes: Sizes) -> dict:
+        """Makes what a row needs; returns its zero-shot and its fine-tuned metrics."""
+        place = self._directory / 'rows' / row.directory
+        encoder = self._encoder_of(row, sizes)
+        index = self.indexed(encoder, place)
+        zero_shot = self.zero_shot(encoder, place)
+        model = self.finetuned(encoder, index, place / 'finetune', sizes.finetuning_steps) / 'model'
+        return {'zero_shot': zero_shot, 'finetuned': self.evaluated(model, index, place)}
+
+    def _encoder_of(self, row: Row, sizes: Sizes) -> epath.Path:
+        retriever, reader = (self._trained(training, sizes) for training in (row.retriever, row.reader))
+        if retriever == reader:
+            return retriever
+        combined = self._directory / 'rows' / row.directory / 'encoder'
+        self._realm('combine', '--retriever', retriever, '--reader', reader, '--to', combined, '--overwrite')
+        return combined
+
+    def _trained(self, training: str, sizes: Sizes) -> epath.Path:
+        if training == START:
+            return self.encoder
+        settings = {'refresh': 'synchronous', 'refresh_every': sizes.refresh_every, **TRAININGS[training]}
+        return self.pretrained(self._directory / training, sizes.pretraining_steps, settings) / 'encoder'
+
+    def pretrained(self, run: epath.Path, steps: int, settings: Mapping) -> epath.Path:
+        """Pre-trains from the start, and returns the run."""
+        start = self._output / 'start'
+        index = self.indexed(self.encoder, start)
+        chosen = {'steps': steps, 'checkpoint_every': max(1, steps // 10), **settings}
+        self._configured(
+            *('pretrain', '--corpus', self.corpus, '--spans', self.spans, '--encoder', self.encoder),
+            *('--embeddings', start / 'embeddings', '--index', index, '--output', run, '--overwrite'),
+            *_settings('pretrain', chosen),
+        )
+        return run
+
+    def indexed(self, encoder: epath.Path, place: epath.Path) -> epath.Path:
+        """Embeds the corpus and builds an index."""
+        self._configured(
+            *('embed', '--corpus', self.corpus, '--encoder', encoder, '--output', place / 'embeddings', '--overwrite')
+        )
+        self._configured('index', '--embeddings', place / 'embeddings', '--output', place / 'index', '--overwrite')
+        return place / 'index'
+
+    def zero_shot(self, encoder: epath.Path, place: epath.Path) -> dict:
+        """The metrics of a retriever on the development questions."""
+        return self._evaluation(
+            place / 'zero-shot', '--encoder', encoder, '--embeddings', place / 'embeddings', '--corpus', self.corpus
+        )
+
+    def finetuned(self, encoder: epath.Path, index: epath.Path, run: epath.Path, steps: int) -> epath.Path:
+        """Fine-tunes, and returns the run."""
+        self._configured(
+            *('finetune', '--corpus', self.corpus, '--encoder', encoder, '--embeddings', index.parent / 'embeddings'),
+            *('--index', index, '--questions', self._output / 'train.jsonl', '--output', run, '--overwrite'),
+            *_settings('finetune', {'max_steps': steps}),
+        )
+        return run
+
+    def evaluated(self, model: epath.Path, index: epath.Path, place: epath.Path) -> dict:
+        """The metrics of a model on the development questions."""
+        embeddings = ('--embeddings', index.parent / 'embeddings')
+        return self._evaluation(
+            place / 'evaluation', '--model', model, '--index', index, '--corpus', self.corpus, *embeddings
+        )
+
+    def _evaluation(self, output: epath.Path, *arguments) -> dict:
+        questions = ('--questions', self._output / 'dev.jsonl')
+        self._configured('evaluate', *arguments, *questions, '--output', output, '--overwrite')
+        return json.loads((output / 'metrics.json').read_text())
+
+    def _configured(self, *arguments) -> None:
+        config = ('--config', self._output / 'config.yaml', '--set', f'seed={self._seed}')
+        self._realm(*arguments, *config)
+
+    def _realm(self, *arguments) -> None:
+        arguments = list(map(str, arguments))
+        print(f'$ realm {shlex.join(arguments)}', flush=True)
+        status = subprocess.run([sys.executable, '-m', 'realm_tf.cli', *arguments]).returncode
+        if status in (130, -signal.SIGINT):
+            raise KeyboardInterrupt
+        if status:
+            raise RealmError(f'A stage failed with status {status}; what it said is above.')
+
+
+def _sizes(stages: _Stages, output: epath.Path, budget_hours: float, seeds: int) -> Sizes:
+    """The sizes, chosen once: what an interrupted command chose stays."""
+    path = output / 'sizes.json'
+    chosen_for = {'budget_hours': budget_hours, 'seeds': seeds}
+    if path.exists() and (saved := json.loads(path.read_text()))['for'] == chosen_for:
+        return Sizes(**saved['sizes'])
+    costs = _measure(stages, output / 'trial')
+    sizes = choose_sizes(costs, budget_hours, seeds)
+    write_text_whole(path, json.dumps({'for': chosen_for, 'costs': vars(costs), 'sizes': vars(sizes)}, indent=2))
+    return sizes
+
+
+def _measure(stages: _Stages, trial: epath.Path) -> Costs:
+    """Measures by doing, and throws away what was made."""
+    if trial.exists():
+        trial.rmtree()
+    embedding, index = _timed(lambda: stages.indexed(stages.encoder, trial))
+    pretraining = stages.pretrained(trial / 'pretrain', _MEASURED_STEPS, {'refresh': 'none', **TRAININGS[REALM]})
+    finetuning = stages.finetuned(stages.encoder, index, trial / 'finetune', _MEASURED_STEPS)
+    zero_shot, _ = _timed(lambda: stages.zero_shot(stages.encoder, trial))
+    evaluation, _ = _timed(lambda: stages.evaluated(finetuning / 'model', index, trial))
+    costs = Costs(_seconds_a_step(pretraining), _seconds_a_step(finetuning), embedding, zero_shot + evaluation)
+    trial.rmtree()
+    return costs
+
+
+def _timed(function):
+    started = time.monotonic()
+    result = function()
+    return time.monotonic() - started, result
+
+
+def _seconds_a_step(run: epath.Path) -> float:
+    lines = (run / 'metrics.jsonl').read_text().splitlines()[_WARM_UP:]
+    return statistics.median(json.loads(line)['seconds'] for line in lines)
+
+
+def _settings(section: str, values: Mapping) -> list[str]:
+    return [part for name, value in values.items() for part in ('--set', f'{section}.{name}={value}')]
+
+
+def _write_split(questions: epath.PathLike, output: epath.Path) -> None:
+    read = read_questions(questions)
+    say_what_was_left_out(questions, read)
+    for name, part in zip(('train.jsonl', 'dev.jsonl'), dev_split(read.questions), strict=True):
+        if not part:
+            raise RealmError(f'{questions} has too few questions: none fell into {name}.')
+        write_questions(output / name, part)
+
+
+def _require_same(
+    output: epath.Path, config: Config, *, questions: epath.PathLike, **artifacts: epath.PathLike
+) -> None:
+    """Writes down what the directory is made from; refuses one that was made from something else."""
+    digests = {kind: open_artifact(path, kind).digest for kind, path in artifacts.items()}
+    digests['questions'] = file_checksum(questions)
+    recipe = json.dumps({'inputs': digests, 'configuration': config_to_dict(config)}, indent=2)
+    path = output / 'ablations.json'
+    if path.exists() and path.read_text() != recipe:
+        raise RealmError(f'{output} holds ablations of other inputs or settings. Name another directory.')
+    write_text_whole(path, recipe)
+    write_text_whole(output / 'config.yaml', to_yaml(config))

@@ -1,0 +1,40 @@
+"""Sizes that fit a budget."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realm_tf.ablation.rows import ROWS, STALER, TRAININGS
+from realm_tf.ablation.sizes import Costs, choose_sizes
+from realm_tf.errors import RealmError
+
+seconds = st.floats(0.01, 100)
+
+
+def total(costs, sizes, seeds):
+    """The seconds of everything, counted from the sizes."""
+    of_training = sizes.pretraining_steps * costs.pretraining_step
+    of_row = sizes.finetuning_steps * costs.finetuning_step + costs.embedding + costs.evaluation
+    refreshes = sizes.refreshes * (len(TRAININGS) - 1) * costs.embedding
+    return seeds * (len(TRAININGS) * of_training + refreshes + len(ROWS) * of_row)
+
+
+@given(costs=st.builds(Costs, seconds, seconds, seconds, seconds), hours=st.floats(0.01, 1000), seeds=st.integers(1, 5))
+def test_a_budget_is_filled_and_not_exceeded_or_refused(costs, hours, seeds):
+    try:
+        sizes = choose_sizes(costs, hours, seeds)
+    except RealmError as error:
+        # What it says would do does, with the rounding of what is printed.
+        needed = float(str(error).partition('it takes about ')[2].partition('. Take')[0])
+        choose_sizes(costs, needed + 0.05 + 2 * seeds * costs.embedding / 3600, seeds)
+        return
+    spent = total(costs, sizes, seeds)
+    assert spent <= 3600 * hours * (1 + 1e-9)
+    # What is left is less than one more step of each pre-training.
+    assert 3600 * hours - spent <= seeds * len(TRAININGS) * costs.pretraining_step * (1 + 1e-9)
+    assert 1 <= sizes.refreshes <= STALER
+
+
+def test_a_budget_that_is_too_small_says_what_would_do():
+    with pytest.raises(RealmError, match=r'0\.01 hours are too few on this machine: .* about 0\.1\.'):
+        choose_sizes(Costs(1, 1, 10, 10), 0.01, seeds=1)
