@@ -12,7 +12,7 @@ from etils import epath
 
 from realm_tf.artifacts import MANIFEST, make_artifact, open_artifact
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.weights.parameters import assign_parameters, named_parameters
+from realm_tf.weights.parameters import assign_parameters, copied_parameters
 from realm_tf.weights.tensor_files import read_tensors, write_tensors
 
 KIND = 'checkpoint'
@@ -87,10 +87,7 @@ class Checkpoints:
         """Copies the state and starts to write it."""
         self.wait()
         files = {
-            **{
-                name: {key: np.array(variable) for key, variable in named_parameters(network).items()}
-                for name, network in self._networks.items()
-            },
+            **{name: copied_parameters(network) for name, network in self._networks.items()},
             'optimizer': self._optimizer.state(),
             'random_state': {str(index): np.array(state) for index, state in enumerate(self._random_state())},
         }
