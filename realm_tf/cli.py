@@ -286,6 +286,32 @@ def index(embeddings, output, overwrite, config):
 
 
 @realm.command()
+@click.option('--from', 'source', required=True, type=INPUT, help='Questions as they are published.')
+@click.option('--output', required=True, type=OUTPUT, help='Directory for train.jsonl and dev.jsonl.')
+@click.option(
+    '--format',
+    default='jsonl',
+    type=click.Choice(['jsonl', 'regex', 'natural-questions', 'squad']),
+    help='{"question", "answer"} a line; with answers that are regular expressions (CuratedTREC); Natural Questions, '
+    'as JSON Lines; SQuAD v1.1, whose paragraphs become documents.jsonl.',
+)
+@click.option('--dev/--no-dev', default=True, help="Split off a development set, by the paper's rule.")
+@_overwrite
+def questions(source, output, format, dev, overwrite):
+    """Make question files of a published set, and split off a development set."""
+    from realm_tf.artifacts import file_checksum
+    from realm_tf.corpus.question_sets import write_question_set
+    from realm_tf.corpus.questions import say_what_was_left_out
+
+    inputs = {'questions': file_checksum(source)}
+    artifact, read = write_question_set(source, output, format, inputs, dev=dev, overwrite=overwrite)
+    say_what_was_left_out(source, read)
+    click.echo(', '.join(f'{name}: {count}' for name, count in artifact.counts.items()))
+    _done(output)
+    _exit_after(read)
+
+
+@realm.command()
 @click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
 @click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
@@ -385,6 +411,16 @@ def _is_current(output: str, kind: str, configuration, inputs) -> bool:
     return current
 
 
+# Of a command that did its work, and left out lines of a question file that could not be used.
+LEFT_OUT = 3
+
+
+def _exit_after(*read) -> None:
+    """Ends with the status `LEFT_OUT` if a line of a question file was left out."""
+    if any(questions.rejected for questions in read):
+        raise click.exceptions.Exit(LEFT_OUT)
+
+
 def _up_to_date(output: str) -> None:
     click.echo(f'{output} is up to date.')
 
@@ -398,9 +434,8 @@ def main() -> None:
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
     try:
-        realm(standalone_mode=False)
-    except click.exceptions.Exit as exit:
-        sys.exit(exit.exit_code)
+        # Not what a command returns: the status of one that ended itself.
+        sys.exit(realm(standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(2)

@@ -355,12 +355,12 @@ def test_a_batch_of_questions_is_retrieved_labelled_and_packed_alike(world, toke
 
 def test_the_same_answers(world, tokenizer):
     expected = golden('finetuning')
-    predictor = Predictor(world.model, world.corpus, world.embeddings, world.searcher)
+    predictor = Predictor.of_model(world.model, world.corpus, world.embeddings, world.searcher)
     predictions = predictor.predict([question['question'] for question in TEXTS['questions']])
     for row, prediction in enumerate(predictions):
         block = int(expected['chosen_block'][row])
         answer = expected['reader_ids'][row, block, expected['chosen_start'][row] : expected['chosen_end'][row] + 1]
-        assert prediction.block_id == expected['block_ids'][row, block]
+        assert prediction.spans[0].block_id == expected['block_ids'][row, block]
         assert prediction.read == tuple(expected['block_ids'][row, :READER_BLOCKS])
         np.testing.assert_array_equal(tokenizer.tokenize_to_ragged([prediction.answer]).row(0), answer)
 
