@@ -311,30 +311,55 @@ def questions(source, output, format, dev, overwrite):
     _exit_after(read)
 
 
+_QUESTIONS = 'JSON Lines of {"question": …, "answer": […]}'
+
+
 @realm.command()
 @click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
-@click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
+@click.option('--encoder', type=INPUT, help='The encoder to start from.')
+@click.option('--model', type=INPUT, help='Or a QA model, to go on with.')
 @click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
 @click.option('--index', required=True, type=INPUT, help='An index over them.')
-@click.option('--questions', required=True, type=INPUT, help='JSON Lines of {"question": …, "answer": […]}.')
+@click.option('--questions', 'files', required=True, multiple=True, type=INPUT, help=f'{_QUESTIONS}; again for more.')
+@click.option('--dev', 'dev_files', multiple=True, type=INPUT, help='The same, to choose the best weights by.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its model/.')
 @_strategy
 @_overwrite
 @configured('finetune')
-def finetune(corpus, encoder, embeddings, index, questions, run, strategy, tpu, overwrite, config):
-    """Fine-tune for open-domain question answering."""
+def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, strategy, tpu, overwrite, config):
+    """Fine-tune for open-domain question answering.
+
+    If a line of a question file cannot be used it is left out, and the status is 3.
+    """
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
 
-    inputs = _inputs(corpus=corpus, encoder=encoder, embeddings=embeddings, index=index, questions=questions)
+    if (encoder is None) == (model is None):
+        raise RealmError('Give either --encoder or --model to start from.')
+    reads, dev_reads = _question_files(files), _question_files(dev_files)
+    inputs = _inputs(corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index)
+    inputs |= _checksums('questions', files) | _checksums('dev', dev_files)
     if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
-        return _up_to_date(run)
+        _up_to_date(run)
+        _exit_after(*reads, *dev_reads)
+        return
     from realm_tf.training import finetune
     from realm_tf.training.strategies import make_strategy
 
-    where = make_strategy(strategy, tpu)
-    finetune.train(corpus, encoder, embeddings, index, questions, run, config, inputs, strategy=where)
+    finetune.train(
+        corpus,
+        encoder or model,
+        embeddings,
+        index,
+        [question for read in reads for question in read.questions],
+        run,
+        config,
+        inputs,
+        development=[question for read in dev_reads for question in read.questions],
+        strategy=make_strategy(strategy, tpu),
+    )
     _done(run)
+    _exit_after(*reads, *dev_reads)
 
 
 @realm.command()
@@ -388,15 +413,13 @@ _KINDS = {'pretraining_corpus': 'corpus'}
 
 
 def _inputs(**paths: str | None) -> dict[str, str]:
-    """Digests of artefacts, and checksums of files, by role; of a training in progress, what is read is not removed."""
-    from realm_tf.artifacts import file_checksum, open_artifact
+    """Digests of artefacts by role; of a training in progress, what is read is not removed."""
+    from realm_tf.artifacts import open_artifact
     from realm_tf.training.leases import lease_while_running
 
     digests = {}
     for role, path in paths.items():
-        if path is not None and role == 'questions':
-            digests[role] = file_checksum(path)
-        elif path is not None:
+        if path is not None:
             digests[role] = open_artifact(path, _KINDS.get(role, role)).digest
             lease_while_running(path)
     return digests
@@ -409,6 +432,24 @@ def _is_current(output: str, kind: str, configuration, inputs) -> bool:
     if current:
         _up_to_date(output)
     return current
+
+
+def _question_files(paths):
+    """Reads question files, and says what is left out of them."""
+    from realm_tf.corpus.questions import read_questions, say_what_was_left_out
+
+    reads = [read_questions(path) for path in paths]
+    for path, read in zip(paths, reads, strict=True):
+        say_what_was_left_out(path, read)
+    return reads
+
+
+def _checksums(role: str, paths) -> dict[str, str]:
+    """Checksums of files of one role: `questions`, `questions_2`, …"""
+    from realm_tf.artifacts import file_checksum
+
+    names = [role, *(f'{role}_{number}' for number in range(2, len(paths) + 1))]
+    return {name: file_checksum(path) for name, path in zip(names, paths, strict=False)}
 
 
 # Of a command that did its work, and left out lines of a question file that could not be used.

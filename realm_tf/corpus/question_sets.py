@@ -176,5 +176,5 @@ def _without_markup(source: str) -> str:
 def _lines(path: epath.Path) -> Iterator[bytes] | Sequence[bytes]:
     if not path.exists() or path.is_dir():
         raise RealmError(f'There is no question file {path}.')
-    with path.open('rb') as file:
-        yield from gzip.open(file) if path.suffix == '.gz' else file
+    with path.open('rb') as file, gzip.open(file) if path.suffix == '.gz' else file as lines:
+        yield from lines

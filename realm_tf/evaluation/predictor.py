@@ -9,7 +9,8 @@ import tensorflow as tf
 from realm_tf.config import FinetuneConfig
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.evaluation.metrics import normalize_answer
-from realm_tf.search.embeddings import Embeddings, sorted_by_score
+from realm_tf.evaluation.retrieval import Retrieved, dense, scores_of
+from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.searcher import Searcher
 from realm_tf.text.packing import Packed, pack_queries, pack_reader_inputs
 from realm_tf.text.wordpiece import WordPieceTokenizer
@@ -19,6 +20,7 @@ from realm_tf.weights.model_artifact import Model
 _SPANS_KEPT = 32
 # Inputs are padded to a multiple of this: few different shapes, and little padding.
 _LENGTH_STEP = 64
+_QUESTIONS_EMBEDDED = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +135,7 @@ class Predictor:
         self._tokenizer = WordPieceTokenizer(corpus.vocabulary)
 
     @classmethod
-    def of_model(
-        cls, model: Model, corpus: BlockStore, embeddings: Embeddings, searcher: Searcher
-    ) -> 'Predictor':
+    def of_model(cls, model: Model, corpus: BlockStore, embeddings: Embeddings, searcher: Searcher) -> 'Predictor':
         """Answers with a QA model, on one device."""
         embed = tf.function(model.retriever().embed_queries, reduce_retracing=True)
         read = tf.function(model.reader(), reduce_retracing=True)
@@ -156,13 +156,23 @@ class Predictor:
     def predict(self, questions: Sequence[str]) -> list[Prediction]:
         """Answers a batch of questions from the blocks that the retriever finds."""
         queries = self.embed(questions)
-        found = self._searcher.search(queries, self._settings.num_candidates).block_ids
-        return self.read(questions, queries, sorted_by_score(found, self._embeddings, queries))
+        return self.read(questions, queries, self.retrieve(queries, self._settings.num_candidates).block_ids)
 
     def embed(self, questions: Sequence[str]) -> np.ndarray:
-        """The questions in the space of the blocks, float32 `[batch, dimension]`."""
+        """The questions in the space of the blocks, float32 `[questions, dimension]`."""
         ids = self._tokenizer.tokenize_to_ragged(questions)
-        return self._embed_queries(pack_queries(ids, self._settings.question_length, self._corpus.vocabulary))
+        packed = pack_queries(ids, self._settings.question_length, self._corpus.vocabulary)
+        starts = range(0, len(packed), _QUESTIONS_EMBEDDED)
+        return np.concatenate([self._embed_queries(packed[start : start + _QUESTIONS_EMBEDDED]) for start in starts])
+
+    def retrieve(self, queries: np.ndarray, k: int) -> Retrieved:
+        """The best blocks of each question, in the order of their exact scores.
+
+        Args:
+          queries: embeddings of questions, float32 `[questions, dimension]`.
+          k: how many blocks.
+        """
+        return dense(queries, k, self._embeddings, self._searcher)
 
     def read(self, questions: Sequence[str], queries: np.ndarray, block_ids: np.ndarray) -> list[Prediction]:
         """Reads the first blocks for each question, however they were found.
@@ -192,8 +202,7 @@ class Predictor:
         # [batch * reader_blocks, length, max_answer_length]
         span_logits, is_span = self._read(inputs.token_ids, inputs.segment_ids)
         # [batch, reader_blocks]
-        scores = np.einsum('bd,bkd->bk', queries, self._embeddings.rows(present).reshape(*block_ids.shape, -1))
-        scores = np.where(block_ids < 0, -np.inf, scores)
+        scores = scores_of(queries, block_ids, self._embeddings)
         joint = np.where(is_span, span_logits + scores.reshape(-1, 1, 1), -np.inf)
         offsets = self._tokenizer.offsets(self._corpus.texts(present))
         texts = [text.encode() for text in self._corpus.texts(present)]

@@ -46,7 +46,9 @@ def answerer(export_path):
 def test_it_answers_as_the_host_does(answerer, tiny_corpus, tiny_embeddings, tiny_index, tiny_model):
     corpus = BlockStore.open(tiny_corpus)
     embeddings = Embeddings.open(tiny_embeddings)
-    predictor = Predictor.of_model(Model.open(tiny_model), corpus, embeddings, open_index(tiny_index, embeddings.artifact))
+    predictor = Predictor.of_model(
+        Model.open(tiny_model), corpus, embeddings, open_index(tiny_index, embeddings.artifact)
+    )
     for question, prediction in zip(QUESTIONS, predictor.predict(QUESTIONS), strict=True):
         # Alone, where the host had a batch.
         (answers,) = answerer.ask([question])
