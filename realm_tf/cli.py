@@ -364,34 +364,67 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
 
 @realm.command()
 @click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
-@click.option('--encoder', type=INPUT, help='An encoder, to measure its zero-shot recall.')
-@click.option('--model', type=INPUT, help='A QA model, to measure its answers too.')
+@click.option('--model', type=INPUT, help='A QA model, to measure its answers and its recall.')
+@click.option(
+    '--encoder', type=INPUT, help='An encoder, to measure its zero-shot recall; with --model, to compare with it.'
+)
 @click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder or model.')
 @click.option('--index', type=INPUT, help='An index over them, for --model.')
-@click.option('--questions', required=True, type=INPUT, help='JSON Lines of {"question": …, "answer": […]}.')
-@click.option('--output', required=True, type=OUTPUT, help='Directory for metrics and predictions.')
+@click.option('--questions', type=INPUT, help=f'{_QUESTIONS}.')
+@click.option('--bm25', is_flag=True, help="Compare with BM25 over the same blocks, read by the model's reader.")
+@click.option('--calibration', type=INPUT, help='An evaluation on development questions, to choose when not to answer.')
+@click.option('--explain', metavar='QUESTION', help='Show why the model answers a question as it does, and no more.')
+@click.option('--output', type=OUTPUT, help='Directory for metrics and predictions.')
 @_overwrite
 @configured('finetune')
-def evaluate(corpus, encoder, model, embeddings, index, questions, output, overwrite, config):
-    """Measure recall, and with --model exact match."""
+def evaluate(
+    corpus, model, encoder, embeddings, index, questions, bm25, calibration, explain, output, overwrite, config
+):
+    """Measure recall, and with --model answers; or explain one.
+
+    If a line of the question file cannot be used it is left out, and the status is 3.
+    """
     from realm_tf.config import recipe
 
-    if (encoder is None) == (model is None):
+    if model is None and encoder is None:
         raise RealmError('Give either --encoder or --model.')
-    if (model is None) != (index is None):
-        raise RealmError('--model needs --index, and --encoder does not: its recall is measured by exact search.')
-    inputs = _inputs(
-        corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index, questions=questions
-    )
-    if _is_current(output, 'evaluation', recipe(config, 'finetune'), inputs):
-        return
-    from realm_tf.evaluation.evaluate import evaluate_model, evaluate_retriever
+    if model is None and (index or bm25 or calibration or explain):
+        raise RealmError('--index, --bm25, --calibration and --explain are for --model; recall is by exact search.')
+    if model is not None and index is None:
+        raise RealmError('--model needs --index.')
+    if explain is not None:
+        from realm_tf.evaluation.evaluate import explain_question
 
-    if encoder is not None:
-        evaluate_retriever(corpus, encoder, embeddings, questions, output, config, inputs, overwrite)
-    else:
-        evaluate_model(corpus, model, embeddings, index, questions, output, config, inputs, overwrite)
-    _done(output)
+        return click.echo(explain_question(corpus, model, embeddings, index, explain))
+    if questions is None or output is None:
+        raise RealmError('Give --questions and --output, or a question to --explain.')
+    reads = _question_files([questions])
+    inputs = _inputs(
+        corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index, calibration=calibration
+    )
+    inputs |= _checksums('questions', [questions]) | ({'compared': 'bm25'} if bm25 else {})
+    if not _is_current(output, 'evaluation', recipe(config, 'finetune'), inputs):
+        from realm_tf.evaluation.evaluate import Compared, evaluate_model, evaluate_retriever
+
+        asked = reads[0].questions
+        if model is None:
+            evaluate_retriever(corpus, encoder, embeddings, asked, output, config, inputs, overwrite)
+        else:
+            evaluate_model(
+                corpus,
+                model,
+                embeddings,
+                index,
+                asked,
+                output,
+                config,
+                inputs,
+                compared=Compared(encoder, bm25),
+                calibration_path=calibration,
+                overwrite=overwrite,
+            )
+        _done(output)
+    _exit_after(*reads)
 
 
 @realm.command()
@@ -409,7 +442,7 @@ def quickstart(workdir, preset, seed):
 
 
 # Of inputs whose role is not called as their kind is.
-_KINDS = {'pretraining_corpus': 'corpus'}
+_KINDS = {'pretraining_corpus': 'corpus', 'calibration': 'evaluation'}
 
 
 def _inputs(**paths: str | None) -> dict[str, str]:

@@ -9,8 +9,8 @@ except ImportError:  # Python 3.10
 
 # The letters that are no ASCII and that a search in any case takes for one: dotless and dotted i, long s, Kelvin.
 _FOLDED = str.maketrans({'ı': 'i', 'İ': 'i', 'ſ': 's', 'K': 'k'})
-# A shorter one is nearly everywhere.
-_SHORTEST = 2
+# A letter alone is nearly everywhere, a digit is not.
+_LEAST_WEIGHT = 2
 
 
 def folded(text: str) -> str:
@@ -25,7 +25,7 @@ def required_literals(pattern: str) -> frozenset[str] | None:
       pattern: a regular expression.
 
     Returns:
-      Texts of ASCII of at least two characters; None if there are none that every match must hold.
+      Texts of ASCII, of at least two characters or one digit; None if there are none that every match must hold.
     """
     return _of_sequence(parser.parse(pattern, re.IGNORECASE | re.UNICODE | re.MULTILINE))
 
@@ -45,8 +45,8 @@ def _of_sequence(items) -> frozenset[str] | None:
         if inner is not None:
             choices.append(inner)
     choices.append(frozenset({run}))
-    best = max(choices, key=_shortest)
-    return best if _shortest(best) >= _SHORTEST else None
+    best = max(choices, key=_least_weight)
+    return best if _least_weight(best) >= _LEAST_WEIGHT else None
 
 
 def _of_part(name: str, argument) -> frozenset[str] | None:
@@ -62,5 +62,6 @@ def _of_part(name: str, argument) -> frozenset[str] | None:
     return None
 
 
-def _shortest(literals: frozenset[str]) -> int:
-    return min(map(len, literals))
+def _least_weight(literals: frozenset[str]) -> int:
+    """How rarely the commonest of them stands in a text, roughly."""
+    return min(len(literal) + any(map(str.isdigit, literal)) for literal in literals)

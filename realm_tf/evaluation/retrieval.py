@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from etils import epath
 
+from realm_tf.artifacts import open_whole
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.searcher import Searcher, SearchResult
 
@@ -82,3 +84,15 @@ def fused(runs: Sequence[Retrieved]) -> Retrieved:
 def hits_of(block_ids: np.ndarray, holders: Sequence[np.ndarray]) -> np.ndarray:
     """Which blocks are among the holders of their row, bool of the shape of `block_ids`, `[questions, k]`."""
     return np.stack([np.isin(row, of_row) for row, of_row in zip(block_ids, holders, strict=True)])
+
+
+def write_trec_run(path: epath.PathLike, run: Retrieved, tag: str, k: int) -> None:
+    """Writes the best k blocks of each question in the form of TREC: question, Q0, block, rank, score, tag.
+
+    Questions are numbered from 1, in their order.
+    """
+    with open_whole(path) as file:
+        for number, (block_ids, scores) in enumerate(zip(run.block_ids, run.scores, strict=True), start=1):
+            for rank, (block, score) in enumerate(zip(block_ids[:k], scores[:k], strict=True), start=1):
+                if block >= 0:
+                    file.write(f'{number} Q0 {block} {rank} {score:.6f} {tag}\n'.encode())
