@@ -235,6 +235,7 @@ class _Labels:
         self._corpus = corpus
         self._questions = questions
         self._settings = config.finetune
+        self._seed = config.seed
         self._holders = blocks_with_answers(corpus, questions, match or config.finetune.answer_match)
 
     def counts(self) -> dict[str, Any]:
@@ -248,9 +249,11 @@ class _Labels:
         """Whether each block holds an answer, bool `[questions, k]`."""
         return hits_of(found.block_ids, self._holders)
 
-    def recall(self, found: Retrieved) -> dict[str, float]:
+    def recall(self, found: Retrieved) -> dict[str, Any]:
         """Recall at every k; and that of the very document, where questions name the one they were asked of."""
-        metrics = {f'recall@{k}': value for k, value in recall_at(self.hits(found), RECALL_AT).items()}
+        hits = self.hits(found)
+        metrics = {f'recall@{k}': value for k, value in recall_at(hits, RECALL_AT).items()}
+        metrics['recall@5_interval_95'] = bootstrap_interval(hits[:, :5].any(axis=1), self._seed)
         named = [row for row, question in enumerate(self._questions) if 'document' in question.extra]
         if named:
             block_ids = found.block_ids[named]
