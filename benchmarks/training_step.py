@@ -43,11 +43,8 @@ _HEAD = """
 def main(cases, precisions, rounds, repetitions, peer_python):
     """Measures every case in every precision."""
     peers = {task: peer_python or python_of(*PEERS[task]) for task in sorted({CASES[case].task for case in cases})}
-    versions = [
-        f'{task} {subprocess.run([python, "-c", _VERSIONS], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()}'
-        for task, python in peers.items()
-    ]
-    print(f'{machine(("tensorflow", "keras"))}; beside: {"; ".join(versions)}. Median (minimum–maximum) of {rounds}.')
+    versions = '; '.join(f'{task} {_versions(python)}' for task, python in peers.items())
+    print(f'{machine(("tensorflow", "keras"))}; beside: {versions}. Median (minimum–maximum) of {rounds}.')
     print(_HEAD, flush=True)
     for case in cases:
         for precision in precisions:
@@ -80,6 +77,10 @@ def row(ours: list[tuple[float, float]], theirs: list[tuple[float, float]]) -> l
         with_spread(their_memory),
         with_spread(np.divide(our_memory, their_memory).tolist(), digits=2),
     ]
+
+
+def _versions(python: str) -> str:
+    return subprocess.run([python, '-c', _VERSIONS], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 if __name__ == '__main__':
