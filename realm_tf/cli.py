@@ -450,15 +450,18 @@ def evaluate(
 @click.option(
     '--seeds', default=1, show_default=True, type=click.IntRange(min=1), help='How often, each with its seed.'
 )
+@click.option('--row', 'names', multiple=True, help='A row of the table; again for more. Unset: all.')
 @configured('pretrain', 'finetune', 'embed', 'index')
-def ablate(corpus, spans, encoder, questions, output, budget_hours, seeds, config):
+def ablate(corpus, spans, encoder, questions, output, budget_hours, seeds, names, config):
     """Train and evaluate the rows of the paper's ablation table, as far as a budget goes.
 
     Stopped, the same command goes on where it was.
     """
     from realm_tf.ablation.ablate import ablate
+    from realm_tf.ablation.rows import rows_named
 
-    _done(ablate(corpus, spans, encoder, questions, output, config, budget_hours=budget_hours, seeds=seeds))
+    rows = rows_named(names)
+    _done(ablate(corpus, spans, encoder, questions, output, config, budget_hours=budget_hours, seeds=seeds, rows=rows))
 
 
 @realm.command()
