@@ -223,8 +223,10 @@ class FinetuneConfig:
     objective: Literal['joint', 'retriever'] = _setting(
         'joint', 'What is trained: retriever and reader together (the paper), or the retriever alone, which is fast.'
     )
-    answer_match: Literal['raw', 'normalized'] = _setting(
-        'raw', 'Which blocks hold an answer: as it stands, case and all (the paper), or as whole words, normalised.'
+    answer_match: Literal['raw', 'normalized', 'document'] = _setting(
+        'raw',
+        'Which blocks hold an answer: as it stands, case and all (the paper); as whole words, normalised; or those of '
+        'the document that the question names.',
     )
     question_length: int = _setting(64, 'Longest question, in wordpieces.')
     num_candidates: int = _setting(5000, 'Blocks in the loss of the retriever.')

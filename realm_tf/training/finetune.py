@@ -195,7 +195,7 @@ def measurement(
     `exact_match`.
     """
     settings = config.finetune
-    holders = blocks_with_answers(corpus, questions)
+    holders = blocks_with_answers(corpus, questions, settings.answer_match)
     texts = [question.text for question in questions]
 
     def measure() -> dict[str, float]:
@@ -228,7 +228,7 @@ class _Start:
 
     def require_embeddings(self, embeddings: Embeddings) -> None:
         if isinstance(self.artifact, Model):
-            self.artifact.artifact.require_input('embeddings', embeddings.artifact)
+            self.artifact.require_embeddings(embeddings.artifact)
         else:
             embeddings.artifact.require_input('encoder', self.artifact.artifact)
 
