@@ -7,7 +7,7 @@
 Every stage is a command that users run, and is printed. Of each question set a development set is held out by the
 paper's rule. The retriever is trained first, alone, on the questions of all sets, as that takes little time; then
 retriever and reader together. The best weights are chosen by the development questions, so that the figures on these
-are a little too good; name sets that nothing was chosen by with --test. All rows of a table are read by the same reader.
+are a little too good; name sets that nothing was chosen by with --test. All rows of a table have the same reader.
 
     python -m benchmarks.open_domain squad --train train.json --evaluate new_wiki.json --workdir squad-open
 
@@ -29,12 +29,13 @@ from benchmarks.machine import machine
 from realm_tf.evaluation.report import comparison_table
 from realm_tf.quickstart.minilm import minilm_directory
 
-# Blocks of about a hundred words; and MiniLM's own space, rotated: the projection keeps all of it.
+# Blocks of about a hundred words, and MiniLM's own space.
 COMMON = {
     'precision': 'mixed_bfloat16',
     'corpus.block_length': 160,
     'corpus.num_shards': 16,
     'retriever.projection_size': 384,
+    'retriever.projection_start': 'identity',
     'index.searcher': 'exact',
     'finetune.question_length': 32,
     'finetune.reader_length': 192,
@@ -81,7 +82,7 @@ def main(context, documents, sets, tests, workdir, assignments, workers):
         raise click.UsageError('Give --documents, --questions and --workdir.')
     experiment = Experiment(workdir, assignments, workers)
     experiment.knowledge('knowledge', documents)
-    experiment.encoder('knowledge')
+    experiment.encoder()
     experiment.embed('knowledge')
     names = [experiment.questions(given, dev=True) for given in sets]
     trained = experiment.train('knowledge', names)
@@ -107,9 +108,9 @@ def squad(train_file, evaluated_file, workdir, assignments, workers):
     experiment = Experiment(workdir, assignments, workers)
     experiment.questions(f'train=squad:{train_file}', dev=True)
     experiment.questions(f'evaluated=squad:{evaluated_file}', dev=False)
+    experiment.encoder()
     for corpus, name in (('train-corpus', 'train'), ('evaluated-corpus', 'evaluated')):
         experiment.knowledge(corpus, workdir / name / 'documents.jsonl')
-        experiment.encoder('train-corpus')
         experiment.embed(corpus)
     trained = experiment.train('train-corpus', ['train'], SQUAD)
     experiment.evaluate(trained, 'evaluated-corpus', 'evaluated', 'evaluated/train.jsonl', 'evaluated-squad')
@@ -137,9 +138,9 @@ class Experiment:
         vocabulary = minilm_directory() / 'vocab.txt'
         self._realm('corpus', 'build', '--input', documents, '--vocabulary', vocabulary, '--output', self._at(name))
 
-    def encoder(self, corpus: str) -> None:
-        """Imports MiniLM; its projection is a rotation by the principal components of a corpus."""
-        self._realm('import', '--from', minilm_directory(), '--corpus', self._at(corpus), '--to', self._at('encoder'))
+    def encoder(self) -> None:
+        """Imports MiniLM."""
+        self._realm('import', '--from', minilm_directory(), '--to', self._at('encoder'))
 
     def embed(self, corpus: str) -> None:
         """Embeds a corpus, and builds its index."""

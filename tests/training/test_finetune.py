@@ -99,7 +99,7 @@ def test_patterns_have_gold_spans_where_they_match(tiny_corpus, tiny_embeddings,
 
     corpus, embeddings = BlockStore.open(tiny_corpus), Embeddings.open(tiny_embeddings)
     questions = [Question('When?', (r'\d May 18\d\d',), True), Question('When?', ('1 May 1800', '2 May 1801'))]
-    config = load_config('tiny', overrides=SETTINGS)
+    config = load_config('tiny', overrides=SETTINGS | {'finetune.reader_blocks': 80})
     batches = FinetuningBatches(corpus, embeddings, open_index(first.index, embeddings.artifact), questions, config)
     retriever = Encoder.open(tiny_encoder).retriever(config)
     batch = batches.of_questions(np.array([0, 1]), lambda ids: np.asarray(retriever.embed_queries(ids)))
