@@ -189,9 +189,10 @@ class Experiment:
         for run in ('retriever', 'joint'):
             lines = [json.loads(line) for line in (self._at(run) / 'metrics.jsonl').read_text().splitlines()]
             seconds = sum(line['seconds'] for line in lines)
-            batch = {'retriever': RETRIEVER, 'joint': READER}[run]['batch_size']
+            retrieval = sum(line['retrieval_seconds'] for line in lines)
             print(
-                f'{run}: {len(lines)} steps, {seconds / 60:.0f} minutes, {batch * len(lines) / seconds:.1f} questions/s'
+                f'{run}: {len(lines)} steps, {seconds / 60:.0f} minutes, {seconds / len(lines):.2f} s a step; '
+                f'{retrieval / seconds:.0%} of it to embed questions, search, label and pack.'
             )
         for name, path in self._evaluations.items():
             metrics = json.loads((path / 'metrics.json').read_text())

@@ -1,5 +1,6 @@
 """Fine-tuning for open-domain question answering (REALM, section 3.1; the losses of ORQA, section 6)."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -149,7 +150,9 @@ def train(
 
     def train_step(batch: Batch) -> Mapping[str, float]:
         # What is read depends on the weights of this very step: retrieval cannot run ahead here.
-        return update(batches.of_questions(batch['rows'], embed_queries)).metrics
+        started = time.monotonic()
+        retrieved = batches.of_questions(batch['rows'], embed_queries)
+        return {'retrieval_seconds': time.monotonic() - started, **update(retrieved).metrics}
 
     run_training(
         name='Fine-tuning',

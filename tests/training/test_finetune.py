@@ -30,7 +30,7 @@ SETTINGS = {
     'finetune.reader_blocks': 6,
     'finetune.optimizer.warmup_steps': 1,
 }
-TIMES = ('seconds', 'waited_seconds', 'waited_share')
+TIMES = ('seconds', 'waited_seconds', 'waited_share', 'retrieval_seconds')
 
 
 @pytest.fixture(scope='module')
@@ -87,11 +87,6 @@ def test_the_retriever_alone_leaves_the_reader_and_a_model_is_gone_on_with(train
     assert any((before[name] != after[name]).any() for name in before)
     one, other = (read_tensors(run / 'model' / RETRIEVER) for run in (first_run, second_run))
     assert any((one[name] != other[name]).any() for name in one)
-
-
-def test_the_loss_falls(train):
-    losses = [line['loss'] for line in metrics_of(train(epochs=4))]
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
 def test_patterns_have_gold_spans_where_they_match(tiny_corpus, tiny_embeddings, first, tiny_encoder):
