@@ -344,6 +344,7 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
 
     If a line of a question file cannot be used it is left out, and the status is 3.
     """
+    from realm_tf.artifacts import open_artifact
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
 
@@ -351,6 +352,9 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
         raise RealmError('Give either --encoder or --model to start from.')
     reads, dev_reads = _question_files(files), _question_files(dev_files)
     inputs = _inputs(corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index)
+    if model is not None and 'encoder' in (made_from := open_artifact(model).inputs):
+        # By this the model can answer from other corpora too.
+        inputs['encoder'] = made_from['encoder']
     inputs |= _checksums('questions', files) | _checksums('dev', dev_files)
     if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
         _up_to_date(run)
