@@ -17,15 +17,15 @@ from apache_beam.metrics.metric import Metrics, MetricsFilter
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.utils.shared import Shared
 
-from beam_jobs.block_embedder import BlockEmbedder
 from beam_jobs.embedding_reports import COUNTS, Reporter, progress_of_reports
 from beam_jobs.embedding_shards import Shard, shards_of, unfinished
 from beam_jobs.options import LOCAL_RUNNER, JobOptions, main, run_pipeline
-from beam_jobs.reuse import require_reusable
 from beam_jobs.watchdog import Watchdog
 from realm_tf.artifacts import make_artifact, open_artifact, outdated_because
 from realm_tf.config import Config, config_to_dict
 from realm_tf.corpus.block_store import BlockStore
+from realm_tf.embedding.block_embedder import BlockEmbedder
+from realm_tf.embedding.reuse import require_reusable
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.text.vocabulary import Vocabulary
 

@@ -11,7 +11,8 @@ from etils import epath
 
 from beam_jobs.embedding_reports import read_report
 from realm_tf.artifacts import file_checksum, open_whole
-from realm_tf.search.embeddings import EmbeddedShard, contents_name, shard_name
+from realm_tf.embedding.block_embedder import EmbeddedBlocks
+from realm_tf.search.embeddings import contents_name, shard_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Shard:
         path = epath.Path(self.embeddings)
         return path.parent / f'.{path.stem}.json'
 
-    def write(self, embedded: EmbeddedShard) -> dict[str, str]:
+    def write(self, embedded: EmbeddedBlocks) -> dict[str, str]:
         """Writes the files, each whole or not at all; gives their checksums."""
         for path, array in ((self.embeddings, embedded.embeddings), (self.contents, embedded.contents)):
             with open_whole(path) as file:

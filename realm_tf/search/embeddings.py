@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from etils import epath
@@ -12,18 +11,6 @@ from realm_tf.errors import RealmError
 
 _EMBEDDINGS = 'embeddings'
 _CONTENTS = 'contents'
-
-
-class EmbeddedShard(NamedTuple):
-    """What the files of a shard hold.
-
-    Attributes:
-      embeddings: in block order, float32 `[blocks, dimension]`.
-      contents: 64-bit hashes of the wordpieces that were embedded, uint64 `[blocks]`.
-    """
-
-    embeddings: np.ndarray
-    contents: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,13 +15,13 @@ import pytest
 from etils import epath
 from hypothesis import strategies
 
-from beam_jobs.block_embedder import LENGTH_STEP, batches_by_length
 from beam_jobs.embedding_reports import Reporter
 from beam_jobs.embedding_shards import shards_of
 from realm_tf.artifacts import make_artifact, open_artifact
 from realm_tf.config import config_to_dict, load_config
 from realm_tf.corpus.arrow_shards import shard_name as corpus_shard_name
 from realm_tf.corpus.block_store import SHARDS, VOCABULARY, Block, BlockStore, write_blocks
+from realm_tf.embedding.block_embedder import LENGTH_STEP, batches_by_length
 from realm_tf.search.embeddings import Embeddings, contents_name, shard_name
 from realm_tf.text.packing import pack_documents
 from realm_tf.text.vocabulary import Vocabulary
@@ -318,7 +318,7 @@ def test_a_job_that_gets_no_further_is_given_up(num_workers, corpus, troubled_en
     output = tmp_path / 'embeddings'
     job = start(corpus, troubled_encoder[0], output, f'--num_workers={num_workers}', '--stall_minutes=0.15')
     try:
-        workers = wait_for_workers(job.pid, 2) if num_workers > 1 else []
+        workers = wait_for_workers(job.pid, 1) if num_workers > 1 else []
         _, said = job.communicate(timeout=90)
     finally:
         job.kill()

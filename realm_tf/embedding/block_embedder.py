@@ -5,19 +5,31 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from etils import epath
 
-from beam_jobs.reuse import ReusableEmbeddings
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.duplicates import hashes_of_blocks
+from realm_tf.embedding.reuse import ReusableEmbeddings
 from realm_tf.errors import RealmError
-from realm_tf.search.embeddings import EmbeddedShard
 from realm_tf.text.packing import MAX_TITLE_LENGTH, pack_documents
 
 # Batches are padded to a multiple of this, so that a device sees few shapes.
 LENGTH_STEP = 16
+
+
+class EmbeddedBlocks(NamedTuple):
+    """Embeddings, and what they were made of.
+
+    Attributes:
+      embeddings: in block order, float32 `[blocks, dimension]`.
+      contents: 64-bit hashes of the wordpieces that were embedded, uint64 `[blocks]`.
+    """
+
+    embeddings: np.ndarray
+    contents: np.ndarray
 
 
 class BlockEmbedder:
@@ -50,7 +62,7 @@ class BlockEmbedder:
         self._threads = concurrent.futures.ThreadPoolExecutor(threads)
         self._reusable = ReusableEmbeddings.open(reuse) if reuse else None
 
-    def embed(self, blocks: range, tell: Callable[[Counter], None]) -> EmbeddedShard:
+    def embed(self, blocks: range, tell: Callable[[Counter], None]) -> EmbeddedBlocks:
         """Embeds consecutive blocks of the corpus.
 
         Args:
@@ -78,7 +90,7 @@ class BlockEmbedder:
         for _ in self._threads.map(embed_batch, batches):
             pass
         logging.getLogger(__name__).info('Embedded blocks %s in %.1f s.', blocks, time.monotonic() - started)
-        return EmbeddedShard(embeddings, contents)
+        return EmbeddedBlocks(embeddings, contents)
 
     @property
     def _dimension(self) -> int:
