@@ -23,3 +23,18 @@ def median_seconds(call: Callable[[], object], repetitions: int) -> float:
 def with_spread(values: Sequence[float], digits: int = 1) -> str:
     """`median (minimum–maximum)`."""
     return f'{np.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})'
+
+
+def seconds_of(call: Callable[[], object], repetitions: int) -> list[tuple[float, float]]:
+    """What each repetition of a call takes, after one that is not counted.
+
+    Returns:
+      Of each, the seconds of the clock, and those of the processor, which hardly depend on what else the machine does.
+    """
+    call()
+    taken = []
+    for _ in range(repetitions):
+        clock, processor = time.perf_counter(), time.process_time()
+        call()
+        taken.append((time.perf_counter() - clock, time.process_time() - processor))
+    return taken

@@ -469,6 +469,27 @@ def ablate(corpus, spans, encoder, questions, output, budget_hours, seeds, names
 
 
 @realm.command()
+@click.option('--blocks', type=int, help='How many blocks there are to be; unset: those of the corpus.')
+@click.option('--workers', type=int, help='Workers that embed, each with a core; unset: pretrain.refresh_workers.')
+@click.option('--corpus', type=INPUT, help='Blocks to measure with; unset: random ones of the full length.')
+@click.option('--encoder', type=INPUT, help='The encoder to measure; unset: random weights in the shape of the preset.')
+@click.option('--blocks-per-second', type=float, help='Of one worker; unset: measured here, with one thread.')
+@click.option('--seconds-per-step', type=float, help='Of the training, to say how many steps a refresh takes.')
+@click.option('--run', type=INPUT, help='Directory of a training run whose steps say --seconds-per-step.')
+@click.option('--index-sample', default=100_000, help='Embeddings of the larger of two indices that are measured.')
+@configured('encoder', 'retriever', 'corpus', 'embed', 'index', 'pretrain')
+def plan(config, corpus, encoder, **asked):
+    """Say what embedding and indexing so many blocks will take, from what a minute here measures.
+
+    Time, memory, disk, and the steps trained meanwhile; each line says what it rests on.
+    """
+    from realm_tf.planning.run import plan
+
+    for line in plan(config, corpus_path=corpus, encoder_path=encoder, **asked):
+        click.echo(f'{line.what:<42} {line.value:>18}   {line.basis}')
+
+
+@realm.command()
 @click.option('--workdir', default='realm-quickstart', type=OUTPUT, help='Directory for everything it makes.')
 @click.option('--preset', default='small', type=click.Choice(['small', 'tiny']), help='How much: see the README.')
 @click.option('--seed', default=0, help='Seed of every random choice.')

@@ -203,6 +203,9 @@ class EmbedConfig:
     """How blocks are embedded."""
 
     tokens_per_batch: int = _setting(16384, 'Wordpieces a batch, padding counted: bounds memory.')
+    blocks_per_shard: int = _setting(
+        8192, 'Most blocks in a file of embeddings: files are what is shared out among workers.'
+    )
 
 
 @_section
