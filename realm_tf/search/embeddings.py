@@ -8,6 +8,7 @@ from etils import epath
 
 from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.errors import RealmError
+from realm_tf.search.array_files import read_array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Embeddings:
           RealmError: if there is none, it is not whole, or its shards do not fit together.
         """
         artifact = open_artifact(path, 'embeddings')
-        shards = [_read_array(artifact.path / name) for name in sorted(artifact.files)]
+        shards = [read_array(artifact.path / name) for name in sorted(artifact.files)]
         shapes = {shard.shape[1:] for shard in shards}
         if len(shapes) != 1 or sum(map(len, shards)) != artifact.counts['blocks']:
             raise RealmError(
@@ -103,10 +104,3 @@ def take_rows(shards: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
         here = shard_of == shard
         rows[here] = shards[shard][ids[here] - (ends[shard] - len(shards[shard]))]
     return rows
-
-
-def _read_array(path: epath.Path) -> np.ndarray:
-    if '://' in str(path):
-        with path.open('rb') as file:
-            return np.load(file)
-    return np.load(path, mmap_mode='r')

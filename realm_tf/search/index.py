@@ -14,13 +14,14 @@ from realm_tf.config import IndexConfig, config_to_dict
 from realm_tf.errors import RealmError
 from realm_tf.search.embeddings import Embeddings, take_rows
 from realm_tf.search.exact import ExactSearcher
+from realm_tf.search.ivf import IvfSearcher
 from realm_tf.search.scann_searcher import ScannSearcher
 from realm_tf.search.searcher import Searcher
 
 # Times differ from run to run, so they are kept beside the artefact's files and are no part of its digest.
 MEASUREMENTS = '.measurements.json'
 
-_SEARCHERS: dict[str, type[Searcher]] = {'exact': ExactSearcher, 'scann': ScannSearcher}
+_SEARCHERS: dict[str, type[Searcher]] = {'exact': ExactSearcher, 'scann': ScannSearcher, 'ivf': IvfSearcher}
 _NUM_SAMPLE_QUERIES = 256
 _SAMPLE_NOISE = 0.5
 

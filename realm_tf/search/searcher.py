@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from etils import epath
 
+from realm_tf.config import IndexConfig
 from realm_tf.errors import RealmError
 
 # Which blocks of some queries are wanted: of the numbers of the queries in their batch, int64 `[n]`, and their best
@@ -55,12 +56,27 @@ class Searcher(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def build(cls, shards: Sequence[np.ndarray]) -> 'Searcher':
+    def build(cls, shards: Sequence[np.ndarray], config: IndexConfig = IndexConfig()) -> 'Searcher':
         """Makes a searcher over embeddings.
 
         Args:
           shards: float32 `[blocks of the shard, dimension]` each, finite; a block's id is its row in all of them.
+          config: its settings.
         """
+
+    @classmethod
+    def update(
+        cls, path: epath.PathLike, shards: Sequence[np.ndarray], old_rows: np.ndarray, config: IndexConfig
+    ) -> 'Searcher':
+        """Makes a searcher over embeddings many of which are in one that was saved, of which it keeps what it can.
+
+        Args:
+          path: where a searcher was saved.
+          shards: all embeddings, as for `build`.
+          old_rows: which block of the saved searcher has the same embedding, int64 `[blocks]`; -1 if none has.
+          config: its settings, as they were.
+        """
+        return cls.build(shards, config)
 
     @abc.abstractmethod
     def save(self, path: epath.PathLike) -> None:
