@@ -1,6 +1,7 @@
 """The embeddings artefact: one `.npy` a corpus shard, in block order."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,6 +60,11 @@ class Embeddings:
           float32 `[n, dimension]`.
         """
         return take_rows(self.shards, ids)
+
+    def hashes(self) -> np.ndarray:
+        """What tells embeddings apart, of equal ones the same: uint64 `[blocks]`."""
+        rows = (hashlib.blake2b(row, digest_size=8).digest() for shard in self.shards for row in shard)
+        return np.frombuffer(b''.join(rows), np.uint64)
 
     def as_array(self) -> np.ndarray:
         """All embeddings in one array in memory, float32 `[blocks, dimension]`."""

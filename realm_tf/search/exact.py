@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from etils import epath
 
-from realm_tf.config import IndexConfig
 from realm_tf.search.array_files import read_array, write_array
 from realm_tf.search.searcher import Searcher
 
@@ -21,7 +20,7 @@ class ExactSearcher(Searcher):
         self._shards = list(shards)
 
     @classmethod
-    def build(cls, shards: Sequence[np.ndarray], config: IndexConfig = IndexConfig()) -> 'ExactSearcher':
+    def build(cls, shards: Sequence[np.ndarray], reordering: str = 'float32') -> 'ExactSearcher':
         return cls(shards)
 
     def save(self, path: epath.PathLike) -> None:

@@ -1,4 +1,4 @@
-"""Approximate search with core TensorFlow operations: an inverted file (Jégou et al. 2011, doi:10.1109/TPAMI.2010.57)."""
+"""Approximate search with core operations of TensorFlow: an inverted file (Jégou, Douze and Schmid 2011)."""
 
 import dataclasses
 import json
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from etils import epath
 
-from realm_tf.config import IndexConfig
 from realm_tf.search.array_files import read_array, write_array
 from realm_tf.search.embeddings import take_rows
 from realm_tf.search.int8 import multipliers_for, to_int8
@@ -48,7 +47,7 @@ class IvfSearcher(PartitionedSearcher):
         )
 
     @classmethod
-    def build(cls, shards: Sequence[np.ndarray], config: IndexConfig = IndexConfig()) -> 'IvfSearcher':
+    def build(cls, shards: Sequence[np.ndarray], reordering: str = 'float32') -> 'IvfSearcher':
         num_blocks = sum(map(len, shards))
         centroids = train_centroids(shards, number_of_leaves(num_blocks))
         leaves = np.concatenate([nearest_centroids(shard, centroids) for shard in shards])
@@ -56,7 +55,7 @@ class IvfSearcher(PartitionedSearcher):
 
     @classmethod
     def update(
-        cls, path: epath.PathLike, shards: Sequence[np.ndarray], old_rows: np.ndarray, config: IndexConfig
+        cls, path: epath.PathLike, shards: Sequence[np.ndarray], old_rows: np.ndarray, reordering: str = 'float32'
     ) -> 'IvfSearcher':
         path = epath.Path(path)
         centroids, ends, block_ids, multipliers = (

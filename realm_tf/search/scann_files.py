@@ -1,9 +1,9 @@
 """What ScaNN keeps in files, made part by part: one tree and one codebook, and the codes of blocks shard by shard.
 
-ScaNN by itself builds from all vectors at once, in memory for several copies of them. But where a directory of its files
-lacks some, it makes these from those that are there: given vectors, a tree and a codebook, it finds the leaves and the
-codes of the vectors. So each piece of the blocks is encoded by itself, by the same tree and codebook, and what comes of
-them is put together.
+ScaNN by itself builds from all vectors at once, in memory for several copies of them. But where a directory of its
+files lacks some, it makes these from those that are there: given vectors, a tree and a codebook, it finds the leaves
+and the codes of the vectors. So each piece of the blocks is encoded by itself, by the same tree and codebook, and what
+comes of them is put together.
 """
 
 import collections

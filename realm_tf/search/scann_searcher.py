@@ -12,12 +12,11 @@ import numpy as np
 from etils import epath
 from numpy.lib.format import open_memmap
 
-from realm_tf.config import IndexConfig
 from realm_tf.environment import import_scann
 from realm_tf.search.embeddings import take_rows
 from realm_tf.search.int8 import multipliers_for, to_int8
 from realm_tf.search.partitioned import Effort, PartitionedSearcher
-from realm_tf.search.scann_files import Codes, Coder, serialized_config, write_assets
+from realm_tf.search.scann_files import Coder, Codes, serialized_config, write_assets
 from realm_tf.search.tree import number_of_leaves, pieces_of, train_centroids
 
 # Fewer blocks than this are scored one by one: leaves of a tree would hold a handful each.
@@ -54,7 +53,7 @@ class ScannSearcher(PartitionedSearcher):
         self._num_blocks = num_blocks
 
     @classmethod
-    def build(cls, shards: Sequence[np.ndarray], config: IndexConfig = IndexConfig()) -> 'ScannSearcher':
+    def build(cls, shards: Sequence[np.ndarray], reordering: str = 'float32') -> 'ScannSearcher':
         num_blocks, dimension = sum(map(len, shards)), shards[0].shape[1]
         if num_blocks < _FEWEST_BLOCKS_FOR_A_TREE:
             builder = import_scann().scann_ops_pybind.builder(np.concatenate(shards), 10, 'dot_product')
@@ -63,23 +62,23 @@ class ScannSearcher(PartitionedSearcher):
         coder = Coder.train(shards, centroids)
         workers = min(os.cpu_count(), math.ceil(num_blocks / _BLOCKS_AT_ONCE))
         codes = coder.encode_pieces(pieces_of(shards, _BLOCKS_AT_ONCE), workers)
-        return cls._assembled(coder, codes, shards, len(centroids), config.reordering)
+        return cls._assembled(coder, codes, shards, len(centroids), reordering)
 
     @classmethod
     def update(
-        cls, path: epath.PathLike, shards: Sequence[np.ndarray], old_rows: np.ndarray, config: IndexConfig
+        cls, path: epath.PathLike, shards: Sequence[np.ndarray], old_rows: np.ndarray, reordering: str = 'float32'
     ) -> 'ScannSearcher':
         path = pathlib.Path(path)
         saved = json.loads((path / 'searcher.json').read_text())
         if not saved['num_leaves'] or len(old_rows) < _FEWEST_BLOCKS_FOR_A_TREE:
-            return cls.build(shards, config)
+            return cls.build(shards, reordering)
         coder, old = Coder.read(path), Codes.read(path)
         new = np.flatnonzero(old_rows < 0)
         codes = Codes(old.leaves[old_rows], old.hashes[old_rows])
         if len(new):
             encoded = coder.encode(take_rows(shards, new))
             codes.leaves[new], codes.hashes[new] = encoded.leaves, encoded.hashes
-        searcher = cls._assembled(coder, [codes], shards, saved['num_leaves'], config.reordering)
+        searcher = cls._assembled(coder, [codes], shards, saved['num_leaves'], reordering)
         searcher.effort = Effort(**saved['effort'])
         return searcher
 

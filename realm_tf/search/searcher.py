@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from etils import epath
 
-from realm_tf.config import IndexConfig
 from realm_tf.errors import RealmError
 
 # Which blocks of some queries are wanted: of the numbers of the queries in their batch, int64 `[n]`, and their best
@@ -56,17 +55,17 @@ class Searcher(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def build(cls, shards: Sequence[np.ndarray], config: IndexConfig = IndexConfig()) -> 'Searcher':
+    def build(cls, shards: Sequence[np.ndarray], reordering: str = 'float32') -> 'Searcher':
         """Makes a searcher over embeddings.
 
         Args:
           shards: float32 `[blocks of the shard, dimension]` each, finite; a block's id is its row in all of them.
-          config: its settings.
+          reordering: what the best blocks are scored again with, where they are: `float32` or `int8`.
         """
 
     @classmethod
     def update(
-        cls, path: epath.PathLike, shards: Sequence[np.ndarray], old_rows: np.ndarray, config: IndexConfig
+        cls, path: epath.PathLike, shards: Sequence[np.ndarray], old_rows: np.ndarray, reordering: str = 'float32'
     ) -> 'Searcher':
         """Makes a searcher over embeddings many of which are in one that was saved, of which it keeps what it can.
 
@@ -74,9 +73,9 @@ class Searcher(abc.ABC):
           path: where a searcher was saved.
           shards: all embeddings, as for `build`.
           old_rows: which block of the saved searcher has the same embedding, int64 `[blocks]`; -1 if none has.
-          config: its settings, as they were.
+          reordering: as for `build`.
         """
-        return cls.build(shards, config)
+        return cls.build(shards, reordering)
 
     @abc.abstractmethod
     def save(self, path: epath.PathLike) -> None:

@@ -19,7 +19,7 @@ def number_of_leaves(num_blocks: int) -> int:
 
 
 def sample_rows(shards: Sequence[np.ndarray], size: int, seed: int = 0) -> np.ndarray:
-    """Random rows of the shards laid end to end, all of them if there are no more: float32 `[at most size, dimension]`."""
+    """Random rows of the shards laid end to end, in order, float32 `[size, dimension]`; all if there are no more."""
     num_rows = sum(map(len, shards))
     rows = np.random.default_rng(seed).choice(num_rows, min(size, num_rows), replace=False)
     return take_rows(shards, np.sort(rows))
