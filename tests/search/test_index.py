@@ -148,5 +148,5 @@ def test_an_update_that_changes_nothing_is_the_same_searcher(embeddings_path, tm
 def test_an_update_with_embeddings_of_another_size_is_refused(embeddings_path, vectors, tmp_path):
     build_index(embeddings_path, tmp_path / 'old', IndexConfig(searcher='exact'))
     path = make_embeddings(tmp_path / 'edited', vectors[:, :7])
-    with pytest.raises(RealmError, match='16 dimensions, and those of .* have 7'):
+    with pytest.raises(RealmError, match=r'16 dimensions, and those of .* have 7'):
         update_index(tmp_path / 'old', path, tmp_path / 'new')
