@@ -19,6 +19,7 @@ from realm_tf.search.ivf import IvfSearcher
 from realm_tf.search.partitioned import PartitionedSearcher
 from realm_tf.search.scann_searcher import ScannSearcher
 from realm_tf.search.searcher import Searcher, SearchResult
+from realm_tf.search.tpu_searcher import TpuSearcher
 from realm_tf.search.tuning import recall, tune
 
 # Times differ from run to run, so they are kept beside the artefact's files and are no part of its digest.
@@ -27,7 +28,12 @@ MEASUREMENTS = '.measurements.json'
 # What a block's embedding is recognised by when the index is updated.
 HASHES = 'hashes.npy'
 
-_SEARCHERS: dict[str, type[Searcher]] = {'exact': ExactSearcher, 'scann': ScannSearcher, 'ivf': IvfSearcher}
+_SEARCHERS: dict[str, type[Searcher]] = {
+    'exact': ExactSearcher,
+    'scann': ScannSearcher,
+    'ivf': IvfSearcher,
+    'tpu': TpuSearcher,
+}
 _NUM_SAMPLE_QUERIES = 512
 _SAMPLE_NOISE = 1.0
 _BATCH = 64
