@@ -21,9 +21,9 @@ from realm_tf.errors import RealmError
 @click.option('--output', required=True, help='BASE: the model is written to BASE/<version>/, the next free one.')
 @click.option(
     '--searcher',
-    type=click.Choice(['exact', 'scann']),
+    type=click.Choice(['exact', 'ivf', 'scann']),
     default='exact',
-    help='exact: core operations, any TensorFlow Serving. scann: a server with the operations of ScaNN.',
+    help='exact; ivf, approximate, with core operations as exact is; scann: a server with the operations of ScaNN.',
 )
 def export(model, corpus, embeddings, output, searcher):
     """Write a QA model as one SavedModel: question in, answer and evidence out."""

@@ -7,18 +7,11 @@ import tensorflow as tf
 
 from realm_tf.environment import import_scann
 from realm_tf.errors import RealmError
+from realm_tf.search.ivf import IvfSearcher
 
 
 class GraphSearcher(tf.Module, abc.ABC):
-    """Finds the blocks with the highest inner products, as TensorFlow operations.
-
-    Args:
-      embeddings: of the blocks, float32 `[blocks, dimension]`.
-    """
-
-    def __init__(self, embeddings: np.ndarray):
-        super().__init__()
-        self._embeddings = tf.Variable(embeddings, trainable=False, name='block_embeddings')
+    """Finds the blocks with the highest inner products, as TensorFlow operations."""
 
     @abc.abstractmethod
     def search(self, queries: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -26,10 +19,37 @@ class GraphSearcher(tf.Module, abc.ABC):
 
 
 class ExactGraphSearcher(GraphSearcher):
-    """Exact search with core operations: a stock TensorFlow Serving runs it."""
+    """Exact search with core operations: a stock TensorFlow Serving runs it.
+
+    Args:
+      embeddings: of the blocks, float32 `[blocks, dimension]`.
+    """
+
+    def __init__(self, embeddings: np.ndarray):
+        super().__init__()
+        self._embeddings = _variable(embeddings)
 
     def search(self, queries, k):
         scores, block_ids = tf.math.top_k(tf.matmul(queries, self._embeddings, transpose_b=True), k)
+        return tf.cast(block_ids, tf.int64), scores
+
+
+class IvfGraphSearcher(GraphSearcher):
+    """Approximate search with core operations, for more blocks: a stock TensorFlow Serving runs it.
+
+    Args:
+      embeddings: of the blocks, float32 `[blocks, dimension]`.
+    """
+
+    def __init__(self, embeddings: np.ndarray):
+        super().__init__()
+        searcher = IvfSearcher.build([embeddings])
+        self._graph = searcher.graph
+        self._effort_for = searcher.effort_for
+
+    def search(self, queries, k):
+        effort = self._effort_for(k)
+        block_ids, scores = self._graph.search(queries, k, effort.leaves, effort.reordered)
         return tf.cast(block_ids, tf.int64), scores
 
 
@@ -44,7 +64,8 @@ class ScannGraphSearcher(GraphSearcher):
     _CANDIDATES = 8
 
     def __init__(self, embeddings: np.ndarray):
-        super().__init__(embeddings)
+        super().__init__()
+        self._embeddings = _variable(embeddings)
         self._operations = import_scann().scann_ops
         builder = self._operations.builder(embeddings, self._CANDIDATES, 'dot_product')
         if len(embeddings) < 1000:
@@ -66,7 +87,7 @@ class ScannGraphSearcher(GraphSearcher):
         return tf.gather(found, order, batch_dims=1), best
 
 
-SEARCHERS = {'exact': ExactGraphSearcher, 'scann': ScannGraphSearcher}
+SEARCHERS = {'exact': ExactGraphSearcher, 'ivf': IvfGraphSearcher, 'scann': ScannGraphSearcher}
 
 
 def make_searcher(name: str, embeddings: np.ndarray) -> GraphSearcher:
@@ -78,3 +99,7 @@ def make_searcher(name: str, embeddings: np.ndarray) -> GraphSearcher:
     if name not in SEARCHERS:
         raise RealmError(f'There is no searcher {name!r} for an export; there are {", ".join(SEARCHERS)}.')
     return SEARCHERS[name](embeddings)
+
+
+def _variable(embeddings: np.ndarray) -> tf.Variable:
+    return tf.Variable(embeddings, trainable=False, name='block_embeddings')

@@ -1,6 +1,7 @@
 """The embeddings artefact: shards of embeddings in block order, and beside each the contents of its blocks."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from etils import epath
 
 from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.errors import RealmError
+from realm_tf.search.array_files import read_array
 
 _EMBEDDINGS = 'embeddings'
 _CONTENTS = 'contents'
@@ -33,7 +35,7 @@ class Embeddings:
           RealmError: if there is none, it is not whole, or its shards do not fit together.
         """
         artifact = open_artifact(path, 'embeddings')
-        shards = [_read_array(artifact.path / name) for name in _names(artifact, _EMBEDDINGS)]
+        shards = [read_array(artifact.path / name) for name in _names(artifact, _EMBEDDINGS)]
         shapes = {shard.shape[1:] for shard in shards}
         if len(shapes) != 1 or sum(map(len, shards)) != artifact.counts['blocks']:
             raise RealmError(
@@ -50,7 +52,7 @@ class Embeddings:
 
     def contents(self) -> list[np.ndarray]:
         """Hashes of what was embedded of each block, uint64 `[blocks of the shard]` for each shard."""
-        return [_read_array(self.artifact.path / name) for name in _names(self.artifact, _CONTENTS)]
+        return [read_array(self.artifact.path / name) for name in _names(self.artifact, _CONTENTS)]
 
     @property
     def dimension(self) -> int:
@@ -70,6 +72,11 @@ class Embeddings:
           float32 `[n, dimension]`.
         """
         return take_rows(self.shards, ids)
+
+    def hashes(self) -> np.ndarray:
+        """What tells embeddings apart, of equal ones the same: uint64 `[blocks]`."""
+        rows = (hashlib.blake2b(row, digest_size=8).digest() for shard in self.shards for row in shard)
+        return np.frombuffer(b''.join(rows), np.uint64)
 
     def as_array(self) -> np.ndarray:
         """All embeddings in one array in memory, float32 `[blocks, dimension]`."""
@@ -106,10 +113,3 @@ def _shard_name(kind: str, shard: int, num_shards: int) -> str:
 
 def _names(artifact: Artifact, kind: str) -> list[str]:
     return sorted(name for name in artifact.files if name.startswith(f'{kind}-'))
-
-
-def _read_array(path: epath.Path) -> np.ndarray:
-    if '://' in str(path):
-        with path.open('rb') as file:
-            return np.load(file)
-    return np.load(path, mmap_mode='r')

@@ -26,7 +26,7 @@ QUESTIONS = ['When was Alba founded?', 'Who founded Elsö?', 'Which river runs t
 HOSTILE = ['', ' ', '?', '\x00', '日本語の質問', 'é' * 3000, 'word ' * 2000, '[SEP] [MASK] [CLS]', '\ud7ff😀\u200b']
 
 
-@pytest.fixture(scope='module', params=['exact', 'scann'])
+@pytest.fixture(scope='module', params=['exact', 'ivf', 'scann'])
 def export_path(request, tmp_path_factory, tiny_corpus, tiny_embeddings, tiny_model):
     path = tmp_path_factory.mktemp('export') / request.param
     paths = [('--model', tiny_model), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings), ('--output', path)]

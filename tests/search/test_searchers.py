@@ -1,6 +1,7 @@
 """Every searcher through the same tests, against brute force in numpy."""
 
 import builtins
+import pathlib
 import subprocess
 import sys
 
@@ -42,7 +43,7 @@ def queries(vectors):
     return vectors[::100] + 0.1 * np.random.default_rng(1).standard_normal((30, DIMENSION), np.float32)
 
 
-@pytest.fixture(scope='module', params=['exact', 'scann', 'scann without a tree'])
+@pytest.fixture(scope='module', params=['exact', 'scann', 'scann without a tree', 'ivf', 'tpu'])
 def built(request, vectors):
     """A searcher over uneven shards, and the vectors in it."""
     if request.param == 'scann without a tree':
@@ -63,9 +64,10 @@ def test_finds_what_brute_force_finds(built, queries):
     assert recall > 0.97
 
 
-def test_only_a_tree_is_approximate(vectors):
-    names = {'exact': 3000, 'scann': 3000}
-    assert {name: searcher_class(name).build([vectors]).is_exact for name in names} == {'exact': True, 'scann': False}
+def test_which_searchers_are_exact(vectors):
+    names = ('exact', 'scann', 'ivf', 'tpu')
+    is_exact = {name: searcher_class(name).build([vectors]).is_exact for name in names}
+    assert is_exact == {'exact': True, 'scann': False, 'ivf': False, 'tpu': False}
     assert searcher_class('scann').build([vectors[:500]]).is_exact
 
 
@@ -94,7 +96,7 @@ def test_exclusions_are_left_out_and_the_rest_is_unchanged(built, queries):
 
 
 def test_everything_excluded_leaves_nothing(queries):
-    for name in ('exact', 'scann'):
+    for name in ('exact', 'scann', 'ivf', 'tpu'):
         searcher = searcher_class(name).build([clustered(3)])
         result = searcher.search_with_exclusions(queries, 2, np.tile([2, 0, 1], (len(queries), 1)))
         assert not result.found.any() and (result.block_ids == -1).all() and np.isneginf(result.scores).all()
@@ -102,7 +104,7 @@ def test_everything_excluded_leaves_nothing(queries):
 
 def test_more_than_there_are_is_padded(queries):
     vectors = clustered(5)
-    for name in ('exact', 'scann'):
+    for name in ('exact', 'scann', 'ivf', 'tpu'):
         result = searcher_class(name).build([vectors]).search(queries, 9)
         assert result.scores.shape == result.block_ids.shape == result.found.shape == (len(queries), 9)
         np.testing.assert_array_equal(result.block_ids[:, :5], brute_force(vectors, queries, 5)[1])
@@ -146,7 +148,7 @@ def test_loads_from_another_working_directory_with_the_same_results(built, queri
 
 
 def test_building_and_saving_twice_gives_the_same_bytes(vectors, tmp_path):
-    for name in ('exact', 'scann'):
+    for name in ('exact', 'scann', 'ivf', 'tpu'):
         written = []
         for attempt in range(2):
             directory = tmp_path / f'{name}-{attempt}'
@@ -223,6 +225,11 @@ def test_a_tensorflow_that_does_not_fit_is_a_sentence(monkeypatch):
         import_scann()
 
 
+def test_blocks_shared_out_over_replicas():
+    command = [sys.executable, str(pathlib.Path(__file__).with_name('replicas_search_alike.py'))]
+    assert subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout == 'alike\n'
+
+
 def test_exact_search_does_not_import_tensorflow():
     code = 'import realm_tf.search.index, sys; sys.exit("tensorflow" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
@@ -233,7 +240,7 @@ def test_exact_search_does_not_import_tensorflow():
     k=strategies.integers(1, 10),
     margin=strategies.integers(0, 5),
     kept=strategies.frozensets(strategies.integers(0, 45)),
-    searcher=strategies.sampled_from(['exact', 'scann']),
+    searcher=strategies.sampled_from(['exact', 'scann', 'ivf']),
 )
 def test_a_filter_gives_the_best_of_what_it_keeps(vectors, k, margin, kept, searcher):
     queries = np.array([[1, 2, -1], [0, -1, 1]], np.float32)
