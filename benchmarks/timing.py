@@ -25,13 +25,14 @@ def with_spread(values: Sequence[float], digits: int = 1) -> str:
     return f'{np.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})'
 
 
-def seconds_of(call: Callable[[], object], repetitions: int) -> list[tuple[float, float]]:
-    """What each repetition of a call takes, after one that is not counted.
+def seconds_of(call: Callable[[], object], repetitions: int, warm_up: bool = True) -> list[tuple[float, float]]:
+    """What each repetition of a call takes, if asked after one that is not counted.
 
     Returns:
       Of each, the seconds of the clock, and those of the processor, which hardly depend on what else the machine does.
     """
-    call()
+    if warm_up:
+        call()
     taken = []
     for _ in range(repetitions):
         clock, processor = time.perf_counter(), time.process_time()

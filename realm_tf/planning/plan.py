@@ -135,13 +135,14 @@ def _of_training(known: Known, embedding: float, indexing: float) -> list[Line]:
 
 
 def _seconds_to_index(known: Known) -> Figure:
-    """By the power law through the smallest and the largest sample."""
+    """By the power law through the smallest and the largest sample, which is not taken for less than linear."""
     small, large = _ends(known)
-    exponent = math.log(large.seconds / small.seconds) / math.log(large.blocks / small.blocks)
+    # So small samples may be dominated by work that does not grow.
+    exponent = max(1.0, math.log(large.seconds / small.seconds) / math.log(large.blocks / small.blocks))
     measured = _measured(known, lambda built: _time(built.seconds))
     return Figure(
         large.seconds * (known.blocks / large.blocks) ** exponent,
-        f'extrapolated: time ∝ blocks^{exponent:.2f} through {measured}',
+        f'extrapolated: time ∝ blocks^{exponent:.2f}, linear at least, from {measured}',
     )
 
 
