@@ -70,8 +70,7 @@ def main(corpus, encoder, embeddings_path, index, questions, number, batch_sizes
         for batch_size in batch_sizes:
             best[batch_size] = min(best[batch_size], seconds_of(batch_size), key=sum)
     print(
-        f'{machine()}. {number} questions, {len(store):,} blocks; {labelled:.1f} s of processor time for '
-        'their labels.\n'
+        f'{machine()}. {number} questions, {len(store):,} blocks; their labels took {labelled:.1f} s of a processor.\n'
     )
     print('| batch | questions/s | retrieval, labels, packing, ms a question | step, ms a question |')
     print('|---|---|---|---|')

@@ -46,18 +46,18 @@ RETRIEVER = {
     'batch_size': 32,
     'num_candidates': 1000,
     'epochs': 4,
-    'patience': 4,
+    'measure_every': 50,
     'optimizer.learning_rate': 3e-5,
-    'optimizer.warmup_steps': 50,
+    'optimizer.warmup_steps': 20,
 }
-# At a rate that trains a reader from a body that has never read, in one epoch; the retriever is not to forget.
 READER = {
     'objective': 'joint',
     'batch_size': 8,
     'num_candidates': 1000,
-    'epochs': 1,
+    'epochs': 2,
+    'measure_every': 200,
     'checkpoint_every': 100,
-    'optimizer.learning_rate': 5e-5,
+    'optimizer.learning_rate': 3e-5,
     'optimizer.warmup_steps': 40,
 }
 # Of SQuAD, each question's own paragraph is known.

@@ -140,6 +140,7 @@ def train(
             measurement(predictor, corpus, development, config),
             decides='exact_match' if trains_reader else 'recall',
             every=settings.measure_every or steps_of_epoch,
+            last_step=steps,
             patience=settings.patience,
             is_chief=chief,
         )
@@ -168,7 +169,7 @@ def train(
     )
     if not chief:
         return None
-    step = selection.restore_best() if selection and selection.best_step is not None else steps
+    step = selection.restore_best() if selection else steps
     return write_model(
         run / 'model',
         configuration=recipe(config, *RECIPE),
