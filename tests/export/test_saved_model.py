@@ -108,10 +108,8 @@ def test_the_session_loader_of_the_c_api_opens_it(export_path, answerer):
         'inputs': {signature.inputs['question'].name: QUESTIONS},
         'outputs': {name: signature.outputs[name].name for name in wanted},
     }
-    loader = pathlib.Path(__file__).with_name('session_loader.py')
-    ended = subprocess.run(
-        [sys.executable, str(loader)], input=json.dumps(request), capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, '-m', 'tests.export.session_loader']
+    ended = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
     expected = [answers[0] for answers in answerer.ask(QUESTIONS)]
