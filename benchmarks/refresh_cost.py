@@ -29,8 +29,8 @@ from realm_tf.quickstart.stages import stages
 PRESET = 'small'
 NEEDED = ('World Factbook', 'Corpus', 'Salient spans', 'Encoder', 'Embedding before ICT')
 REFRESHES = {'without a refresh': 'none', 'with a refresh': 'asynchronous'}
-# So often that the builder always has work.
-SNAPSHOT_EVERY = 4
+# So often that the builder always has work: it needs longer for one.
+SNAPSHOT_EVERY = 8
 # In them TensorFlow traces the step, the first snapshot is published, and the builder starts to embed.
 WARM_UP = 8
 _POLL_SECONDS = 0.05

@@ -301,61 +301,145 @@ def index(embeddings, output, overwrite, config):
 
 
 @realm.command()
-@click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
-@click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
-@click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
-@click.option('--index', required=True, type=INPUT, help='An index over them.')
-@click.option('--questions', required=True, type=INPUT, help='JSON Lines of {"question": …, "answer": […]}.')
-@click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its model/.')
-@_strategy
+@click.option('--from', 'source', required=True, type=INPUT, help='Questions as they are published.')
+@click.option('--output', required=True, type=OUTPUT, help='Directory for train.jsonl and dev.jsonl.')
+@click.option(
+    '--format',
+    default='jsonl',
+    type=click.Choice(['jsonl', 'regex', 'natural-questions', 'squad']),
+    help='{"question", "answer"} a line; with answers that are regular expressions (CuratedTREC); Natural Questions, '
+    'as JSON Lines; SQuAD v1.1, whose paragraphs become documents.jsonl.',
+)
+@click.option('--dev/--no-dev', default=True, help="Split off a development set, by the paper's rule.")
 @_overwrite
-@configured('finetune')
-def finetune(corpus, encoder, embeddings, index, questions, run, strategy, tpu, overwrite, config):
-    """Fine-tune for open-domain question answering."""
-    from realm_tf.config import recipe
-    from realm_tf.training.runs import prepare_run
+def questions(source, output, format, dev, overwrite):
+    """Make question files of a published set, and split off a development set."""
+    from realm_tf.artifacts import file_checksum
+    from realm_tf.corpus.question_sets import write_question_set
+    from realm_tf.corpus.questions import say_what_was_left_out
 
-    inputs = _inputs(corpus=corpus, encoder=encoder, embeddings=embeddings, index=index, questions=questions)
-    if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
-        return _up_to_date(run)
-    from realm_tf.training import finetune
-    from realm_tf.training.strategies import make_strategy
+    inputs = {'questions': file_checksum(source)}
+    artifact, read = write_question_set(source, output, format, inputs, dev=dev, overwrite=overwrite)
+    say_what_was_left_out(source, read)
+    click.echo(', '.join(f'{name}: {count}' for name, count in artifact.counts.items()))
+    _done(output)
+    _exit_after(read)
 
-    where = make_strategy(strategy, tpu)
-    finetune.train(corpus, encoder, embeddings, index, questions, run, config, inputs, strategy=where)
-    _done(run)
+
+_QUESTIONS = 'JSON Lines of {"question": …, "answer": […]}'
 
 
 @realm.command()
 @click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
-@click.option('--encoder', type=INPUT, help='An encoder, to measure its zero-shot recall.')
-@click.option('--model', type=INPUT, help='A QA model, to measure its answers too.')
-@click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder or model.')
-@click.option('--index', type=INPUT, help='An index over them, for --model.')
-@click.option('--questions', required=True, type=INPUT, help='JSON Lines of {"question": …, "answer": […]}.')
-@click.option('--output', required=True, type=OUTPUT, help='Directory for metrics and predictions.')
+@click.option('--encoder', type=INPUT, help='The encoder to start from.')
+@click.option('--model', type=INPUT, help='Or a QA model, to go on with.')
+@click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder.')
+@click.option('--index', required=True, type=INPUT, help='An index over them.')
+@click.option('--questions', 'files', required=True, multiple=True, type=INPUT, help=f'{_QUESTIONS}; again for more.')
+@click.option('--dev', 'dev_files', multiple=True, type=INPUT, help='The same, to choose the best weights by.')
+@click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its model/.')
+@_strategy
 @_overwrite
 @configured('finetune')
-def evaluate(corpus, encoder, model, embeddings, index, questions, output, overwrite, config):
-    """Measure recall, and with --model exact match."""
+def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, strategy, tpu, overwrite, config):
+    """Fine-tune for open-domain question answering.
+
+    If a line of a question file cannot be used it is left out, and the status is 3.
+    """
     from realm_tf.config import recipe
+    from realm_tf.training.runs import prepare_run
 
     if (encoder is None) == (model is None):
-        raise RealmError('Give either --encoder or --model.')
-    if (model is None) != (index is None):
-        raise RealmError('--model needs --index, and --encoder does not: its recall is measured by exact search.')
-    inputs = _inputs(
-        corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index, questions=questions
-    )
-    if _is_current(output, 'evaluation', recipe(config, 'finetune'), inputs):
+        raise RealmError('Give either --encoder or --model to start from.')
+    reads, dev_reads = _question_files(files), _question_files(dev_files)
+    inputs = _inputs(corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index)
+    inputs |= _checksums('questions', files) | _checksums('dev', dev_files)
+    if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
+        _up_to_date(run)
+        _exit_after(*reads, *dev_reads)
         return
-    from realm_tf.evaluation.evaluate import evaluate_model, evaluate_retriever
+    from realm_tf.training import finetune
+    from realm_tf.training.strategies import make_strategy
 
-    if encoder is not None:
-        evaluate_retriever(corpus, encoder, embeddings, questions, output, config, inputs, overwrite)
-    else:
-        evaluate_model(corpus, model, embeddings, index, questions, output, config, inputs, overwrite)
-    _done(output)
+    finetune.train(
+        corpus,
+        encoder or model,
+        embeddings,
+        index,
+        [question for read in reads for question in read.questions],
+        run,
+        config,
+        inputs,
+        development=[question for read in dev_reads for question in read.questions],
+        strategy=make_strategy(strategy, tpu),
+    )
+    _done(run)
+    _exit_after(*reads, *dev_reads)
+
+
+@realm.command()
+@click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
+@click.option('--model', type=INPUT, help='A QA model, to measure its answers and its recall.')
+@click.option(
+    '--encoder', type=INPUT, help='An encoder, to measure its zero-shot recall; with --model, to compare with it.'
+)
+@click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder or model.')
+@click.option('--index', type=INPUT, help='An index over them, for --model.')
+@click.option('--questions', type=INPUT, help=f'{_QUESTIONS}.')
+@click.option('--bm25', is_flag=True, help="Compare with BM25 over the same blocks, read by the model's reader.")
+@click.option('--calibration', type=INPUT, help='An evaluation on development questions, to choose when not to answer.')
+@click.option('--explain', metavar='QUESTION', help='Show why the model answers a question as it does, and no more.')
+@click.option('--output', type=OUTPUT, help='Directory for metrics and predictions.')
+@_overwrite
+@configured('finetune')
+def evaluate(
+    corpus, model, encoder, embeddings, index, questions, bm25, calibration, explain, output, overwrite, config
+):
+    """Measure recall, and with --model answers; or explain one.
+
+    If a line of the question file cannot be used it is left out, and the status is 3.
+    """
+    from realm_tf.config import recipe
+
+    if model is None and encoder is None:
+        raise RealmError('Give either --encoder or --model.')
+    if model is None and (index or bm25 or calibration or explain):
+        raise RealmError('--index, --bm25, --calibration and --explain are for --model; recall is by exact search.')
+    if model is not None and index is None:
+        raise RealmError('--model needs --index.')
+    if explain is not None:
+        from realm_tf.evaluation.evaluate import explain_question
+
+        return click.echo(explain_question(corpus, model, embeddings, index, explain))
+    if questions is None or output is None:
+        raise RealmError('Give --questions and --output, or a question to --explain.')
+    reads = _question_files([questions])
+    inputs = _inputs(
+        corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index, calibration=calibration
+    )
+    inputs |= _checksums('questions', [questions]) | ({'compared': 'bm25'} if bm25 else {})
+    if not _is_current(output, 'evaluation', recipe(config, 'finetune'), inputs):
+        from realm_tf.evaluation.evaluate import Compared, evaluate_model, evaluate_retriever
+
+        asked = reads[0].questions
+        if model is None:
+            evaluate_retriever(corpus, encoder, embeddings, asked, output, config, inputs, overwrite)
+        else:
+            evaluate_model(
+                corpus,
+                model,
+                embeddings,
+                index,
+                asked,
+                output,
+                config,
+                inputs,
+                compared=Compared(encoder, bm25),
+                calibration_path=calibration,
+                overwrite=overwrite,
+            )
+        _done(output)
+    _exit_after(*reads)
 
 
 @realm.command()
@@ -394,19 +478,17 @@ def quickstart(workdir, preset, seed):
 
 
 # Of inputs whose role is not called as their kind is.
-_KINDS = {'pretraining_corpus': 'corpus'}
+_KINDS = {'pretraining_corpus': 'corpus', 'calibration': 'evaluation'}
 
 
 def _inputs(**paths: str | None) -> dict[str, str]:
-    """Digests of artefacts, and checksums of files, by role; of a training in progress, what is read is not removed."""
-    from realm_tf.artifacts import file_checksum, open_artifact
+    """Digests of artefacts by role; of a training in progress, what is read is not removed."""
+    from realm_tf.artifacts import open_artifact
     from realm_tf.training.leases import lease_while_running
 
     digests = {}
     for role, path in paths.items():
-        if path is not None and role == 'questions':
-            digests[role] = file_checksum(path)
-        elif path is not None:
+        if path is not None:
             digests[role] = open_artifact(path, _KINDS.get(role, role)).digest
             lease_while_running(path)
     return digests
@@ -419,6 +501,34 @@ def _is_current(output: str, kind: str, configuration, inputs) -> bool:
     if current:
         _up_to_date(output)
     return current
+
+
+def _question_files(paths):
+    """Reads question files, and says what is left out of them."""
+    from realm_tf.corpus.questions import read_questions, say_what_was_left_out
+
+    reads = [read_questions(path) for path in paths]
+    for path, read in zip(paths, reads, strict=True):
+        say_what_was_left_out(path, read)
+    return reads
+
+
+def _checksums(role: str, paths) -> dict[str, str]:
+    """Checksums of files of one role: `questions`, `questions_2`, …"""
+    from realm_tf.artifacts import file_checksum
+
+    names = [role, *(f'{role}_{number}' for number in range(2, len(paths) + 1))]
+    return {name: file_checksum(path) for name, path in zip(names, paths, strict=False)}
+
+
+# Of a command that did its work, and left out lines of a question file that could not be used.
+LEFT_OUT = 3
+
+
+def _exit_after(*read) -> None:
+    """Ends with the status `LEFT_OUT` if a line of a question file was left out."""
+    if any(questions.rejected for questions in read):
+        raise click.exceptions.Exit(LEFT_OUT)
 
 
 def _up_to_date(output: str) -> None:
@@ -434,9 +544,8 @@ def main() -> None:
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
     try:
-        realm(standalone_mode=False)
-    except click.exceptions.Exit as exit:
-        sys.exit(exit.exit_code)
+        # Not what a command returns: the status of one that ended itself.
+        sys.exit(realm(standalone_mode=False))
     except click.ClickException as error:
         error.show()
         sys.exit(2)

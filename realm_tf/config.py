@@ -220,6 +220,12 @@ class FinetuneConfig:
     max_steps: int | None = _setting(None, 'Most training steps, whatever the epochs; unset: no limit.')
     batch_size: int = _setting(1, 'Questions a step, over all replicas.')
     accumulation_steps: int = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
+    objective: Literal['joint', 'retriever'] = _setting(
+        'joint', 'What is trained: retriever and reader together (the paper), or the retriever alone, which is fast.'
+    )
+    answer_match: Literal['raw', 'normalized'] = _setting(
+        'raw', 'Which blocks hold an answer: as it stands, case and all (the paper), or as whole words, normalised.'
+    )
     question_length: int = _setting(64, 'Longest question, in wordpieces.')
     num_candidates: int = _setting(5000, 'Blocks in the loss of the retriever.')
     reader_blocks: int = _setting(5, 'Blocks that are read.')
@@ -227,6 +233,12 @@ class FinetuneConfig:
     max_answer_length: int = _setting(10, 'Longest answer, in wordpieces.')
     reader_hidden_size: int = _setting(256, 'Width of the span representation.')
     reader_layer_norm_epsilon: float = _setting(1e-3, 'Epsilon of the LayerNorm on span representations.')
+    measure_every: int | None = _setting(
+        None, 'Steps between measurements on the development questions; unset: once an epoch.'
+    )
+    patience: int | None = _setting(
+        None, 'Measurements without a better one that end the training; unset: it goes on to its last step.'
+    )
     checkpoint_every: int = _setting(1000, 'Steps between checkpoints.')
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-5)
 

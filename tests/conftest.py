@@ -147,6 +147,7 @@ def tiny_model(
     """A QA model of a few steps."""
     from realm_tf.artifacts import open_artifact
     from realm_tf.config import load_config, recipe
+    from realm_tf.corpus.questions import read_questions
     from realm_tf.training import finetune
     from realm_tf.training.runs import prepare_run
 
@@ -155,5 +156,6 @@ def tiny_model(
     paths = {'corpus': tiny_corpus, 'embeddings': tiny_embeddings}
     inputs = {role: open_artifact(path, role).digest for role, path in paths.items()}
     prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs)
-    finetune.train(tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, run, config, inputs)
+    questions = read_questions(tiny_questions).questions
+    finetune.train(tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, questions, run, config, inputs)
     return run / 'model'

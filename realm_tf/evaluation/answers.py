@@ -1,73 +1,172 @@
 """Which blocks hold an answer, and where."""
 
-import bisect
-from collections.abc import Iterable, Sequence
+import collections
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
+import ahocorasick
 import numpy as np
 
 from realm_tf.corpus.block_store import BlockStore
-from realm_tf.corpus.questions import Question
-from realm_tf.evaluation.metrics import has_answer
+from realm_tf.corpus.questions import Question, compiled
+from realm_tf.evaluation.metrics import normalize_answer
+from realm_tf.evaluation.pattern_literals import folded, required_literals
 from realm_tf.text.ragged import Ragged
+from realm_tf.text.wordpiece import WordPieceTokenizer
 
-# No answer holds it, so that no match runs from one block into the next.
-_SEPARATOR = '\x00'
+AnswerMatch = Literal['raw', 'normalized']
+# Texts that are in memory at once.
+_BLOCKS_AT_ONCE = 8192
 
 
-def blocks_with_answers(corpus: BlockStore, questions: Sequence[Question]) -> list[np.ndarray]:
-    """The blocks whose text holds an answer of each question: a case-sensitive substring, or a regular expression.
+def blocks_with_answers(
+    corpus: BlockStore, questions: Sequence[Question], match: AnswerMatch = 'raw'
+) -> list[np.ndarray]:
+    """The blocks whose text holds an answer of each question.
+
+    The corpus is read once, whatever the number of questions: an automaton finds all answers at a time. Of regular
+    expressions it finds texts that a match must hold, and the expression decides.
 
     Args:
       corpus: the corpus.
       questions: the questions.
+      match: how answers that are no regular expressions are looked for: `'raw'`, as they stand, case and all, even
+        within a word (the paper's rule); `'normalized'`, as whole words after the normalisation of exact match.
 
     Returns:
       For each question, ascending block ids, int64.
     """
-    texts = corpus.texts(np.arange(len(corpus)))
-    joined = _SEPARATOR.join(texts)
-    starts = np.cumsum([0] + [len(text) + 1 for text in texts[:-1]]).tolist() if texts else []
-    plain = {answer for question in questions if not question.is_regex for answer in question.answers}
-    holders = {answer: set(_blocks_of_matches(joined, starts, answer)) for answer in plain}
-
-    def holders_of(question: Question) -> Iterable[int]:
-        if question.is_regex:
-            return (block for block, text in enumerate(texts) if has_answer(text, question))
-        return set().union(*(holders[answer] for answer in question.answers))
-
-    return [np.array(sorted(holders_of(question)), np.int64) for question in questions]
+    plain, patterns = _Answers(match), _Patterns()
+    for row, question in enumerate(questions):
+        for answer in question.answers:
+            (patterns if question.is_regex else plain).add(answer, row)
+    found: list[list[int]] = [[] for _ in questions]
+    for block, text in _texts(corpus):
+        for row in plain.rows_in(text) | patterns.rows_in(text):
+            found[row].append(block)
+    return [np.array(blocks, np.int64) for blocks in found]
 
 
-def gold_spans(bodies: Ragged, answers: Sequence[Sequence[np.ndarray]], max_answer_length: int) -> list[np.ndarray]:
-    """Every occurrence of any answer's wordpieces in each body.
+def gold_spans(
+    texts: Sequence[str],
+    bodies: Ragged,
+    questions: Sequence[Question],
+    answer_ids: Sequence[Sequence[np.ndarray]],
+    tokenizer: WordPieceTokenizer,
+    max_answer_length: int,
+) -> list[np.ndarray]:
+    """Every occurrence of any answer in each body: of its wordpieces, or a match of its regular expression.
 
     Args:
-      bodies: wordpieces of blocks.
-      answers: for each block, the wordpieces of the answers.
+      texts: the texts of the blocks.
+      bodies: their wordpieces, which may be cut at the end.
+      questions: for each block, the question.
+      answer_ids: for each block, the wordpieces of the answers; of regular expressions they are not looked at.
+      tokenizer: what made the wordpieces.
       max_answer_length: longer answers are left out.
 
     Returns:
       For each block, int64 `[spans, 2]`: the first wordpiece, and how many more the answer has.
     """
+    with_patterns = [row for row, question in enumerate(questions) if question.is_regex]
+    offsets = dict(zip(with_patterns, tokenizer.offsets([texts[row] for row in with_patterns]), strict=True))
     found = []
-    for body, of_block in zip(bodies.rows(), answers, strict=True):
-        spans = [
-            (start, len(answer) - 1)
-            for answer in of_block
-            if 0 < len(answer) <= min(max_answer_length, len(body))
-            for start in np.flatnonzero(
-                (np.lib.stride_tricks.sliding_window_view(body, len(answer)) == answer).all(axis=1)
-            )
-        ]
-        found.append(np.array(spans, np.int64).reshape(-1, 2))
+    for row, (body, question) in enumerate(zip(bodies.rows(), questions, strict=True)):
+        if question.is_regex:
+            starts, limits = (places[: len(body)] for places in offsets[row])
+            spans = _spans_of_matches(texts[row], question.answers, starts, limits, max_answer_length)
+        else:
+            spans = _spans_of_pieces(body, answer_ids[row], max_answer_length)
+        found.append(np.array(sorted(set(spans)), np.int64).reshape(-1, 2))
     return found
 
 
-def _blocks_of_matches(joined: str, starts: list[int], answer: str) -> Iterable[int]:
-    position = joined.find(answer) if answer else -1
-    while position >= 0:
-        block = bisect.bisect_right(starts, position) - 1
-        yield block
-        if block + 1 == len(starts):
-            return
-        position = joined.find(answer, starts[block + 1])
+def _spans_of_pieces(
+    body: np.ndarray, answers: Sequence[np.ndarray], max_answer_length: int
+) -> Iterator[tuple[int, int]]:
+    for answer in answers:
+        if 0 < len(answer) <= min(max_answer_length, len(body)):
+            windows = np.lib.stride_tricks.sliding_window_view(body, len(answer))
+            for start in np.flatnonzero((windows == answer).all(axis=1)):
+                yield int(start), len(answer) - 1
+
+
+def _spans_of_matches(
+    text: str, patterns: Sequence[str], starts: np.ndarray, limits: np.ndarray, max_answer_length: int
+) -> Iterator[tuple[int, int]]:
+    """The wordpieces that hold a match; one that begins within a wordpiece would not be an answer as it is cut out."""
+    for pattern in patterns:
+        for match in compiled(pattern).finditer(text):
+            # Offsets are in bytes.
+            begin = len(text[: match.start()].encode())
+            end = begin + len(match[0].encode())
+            first, last = np.searchsorted(starts, begin), np.searchsorted(limits, end)
+            is_whole = first < len(starts) and starts[first] == begin and last < len(limits)
+            if begin < end and is_whole and last - first < max_answer_length:
+                yield int(first), int(last - first)
+
+
+def _texts(corpus: BlockStore) -> Iterator[tuple[int, str]]:
+    for start in range(0, len(corpus), _BLOCKS_AT_ONCE):
+        rows = np.arange(start, min(start + _BLOCKS_AT_ONCE, len(corpus)))
+        yield from zip(rows.tolist(), corpus.texts(rows), strict=True)
+
+
+class _Finder:
+    """Finds many texts in one at a time; each stands for some rows."""
+
+    def __init__(self):
+        self._rows: dict[str, set] = collections.defaultdict(set)
+        self._automaton: ahocorasick.Automaton | None = None
+
+    def add(self, text: str, row) -> None:
+        self._rows[text].add(row)
+
+    def rows_in(self, text: str) -> set:
+        if not self._rows:
+            return set()
+        if self._automaton is None:
+            self._automaton = ahocorasick.Automaton()
+            for key, rows in self._rows.items():
+                self._automaton.add_word(key, rows)
+            self._automaton.make_automaton()
+        return set().union(*(rows for _, rows in self._automaton.iter(text)))
+
+
+class _Answers:
+    """Answers that are texts."""
+
+    def __init__(self, match: AnswerMatch):
+        self._finder = _Finder()
+        self._normalizes = match == 'normalized'
+
+    def add(self, answer: str, row: int) -> None:
+        text = self._form(answer)
+        if text.strip():
+            self._finder.add(text, row)
+
+    def rows_in(self, text: str) -> set[int]:
+        return self._finder.rows_in(self._form(text))
+
+    def _form(self, text: str) -> str:
+        # Spaces at both ends, so that only whole words match.
+        return f' {normalize_answer(text)} ' if self._normalizes else text
+
+
+class _Patterns:
+    """Answers that are regular expressions."""
+
+    def __init__(self):
+        self._finder = _Finder()
+        self._looked_for_everywhere: list[tuple[str, int]] = []
+
+    def add(self, pattern: str, row: int) -> None:
+        literals = required_literals(pattern)
+        if literals is None:
+            self._looked_for_everywhere.append((pattern, row))
+        for literal in literals or ():
+            self._finder.add(literal, (pattern, row))
+
+    def rows_in(self, text: str) -> set[int]:
+        likely: Iterable[tuple[str, int]] = (*self._finder.rows_in(folded(text)), *self._looked_for_everywhere)
+        return {row for pattern, row in likely if compiled(pattern).search(text)}

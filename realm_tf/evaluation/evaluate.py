@@ -1,7 +1,9 @@
-"""Evaluation runs: recall of a retriever, exact match of a QA model."""
+"""Evaluation runs: recall of a retriever; answers of a QA model, beside what others retrieve for the same reader."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -10,31 +12,67 @@ from etils import epath
 from realm_tf.artifacts import Artifact, make_artifact, open_artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
-from realm_tf.corpus.questions import Question, read_questions
-from realm_tf.evaluation.answers import blocks_with_answers
-from realm_tf.evaluation.metrics import bootstrap_interval, is_correct, recall_at, token_f1
-from realm_tf.evaluation.predictor import Predictor
-from realm_tf.models.dual_encoder import DualEncoder
+from realm_tf.corpus.questions import Question
+from realm_tf.evaluation.abstention import PRECISIONS, applied, area_under_curve, risk_coverage_curve, threshold_for
+from realm_tf.evaluation.answers import blocks_with_answers, gold_spans
+from realm_tf.evaluation.bm25 import bm25
+from realm_tf.evaluation.explanation import explain
+from realm_tf.evaluation.metrics import (
+    bootstrap_interval,
+    is_correct,
+    normalize_answer,
+    question_word,
+    recall_at,
+    token_f1,
+)
+from realm_tf.evaluation.predictor import Prediction, Predictor
+from realm_tf.evaluation.report import comparison_table, tables
+from realm_tf.evaluation.retrieval import Retrieved, dense, fused, hits_of, write_trec_run
 from realm_tf.progress import tracked
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.exact import ExactSearcher
 from realm_tf.search.index import open_index
+from realm_tf.search.searcher import Searcher
 from realm_tf.text.packing import pack_queries
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.model_artifact import Model
 
 KIND = 'evaluation'
-RECALL_AT = (1, 5, 20)
+RECALL_AT = (1, 5, 20, 100, 1000)
 RECIPE = ('finetune',)
-_BATCH = 8
+# The rows of the comparison.
+MODEL, START, BM25, FUSION, CLOSED_BOOK = (
+    'fine-tuned',
+    'encoder as it comes',
+    'BM25',
+    'fusion of these two',
+    'closed book',
+)
+_READ_AT_ONCE = 8
+_EMBEDDED_AT_ONCE = 64
+_ANSWERS_KEPT = 5
+_BLOCKS_OF_A_RUN = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """What is compared with the model, all read by its reader.
+
+    Attributes:
+      encoder_path: the encoder that made the embeddings, as it comes; None: it is not compared.
+      bm25: whether BM25 over the same blocks is compared; with an encoder, the fusion of the two as well.
+    """
+
+    encoder_path: epath.PathLike | None = None
+    bm25: bool = False
 
 
 def evaluate_retriever(
     corpus_path: epath.PathLike,
     encoder_path: epath.PathLike,
     embeddings_path: epath.PathLike,
-    questions_path: epath.PathLike,
+    questions: Sequence[Question],
     output: epath.PathLike,
     config: Config,
     inputs: Mapping[str, str],
@@ -48,7 +86,7 @@ def evaluate_retriever(
       corpus_path: the corpus.
       encoder_path: the encoder.
       embeddings_path: embeddings of the corpus by this encoder.
-      questions_path: JSON Lines of questions and answers.
+      questions: the questions.
       output: the evaluation artefact: `metrics.json`.
       config: the configuration.
       inputs: digests of all these, by role.
@@ -58,12 +96,17 @@ def evaluate_retriever(
       RealmError: if the inputs do not fit each other.
     """
     corpus = BlockStore.open(corpus_path)
-    encoder = Encoder.open(encoder_path)
     embeddings = Embeddings.open(embeddings_path)
-    embeddings.artifact.require_input('corpus', corpus.artifact).require_input('encoder', encoder.artifact)
-    questions = read_questions(questions_path).questions
-    metrics = _retrieval_metrics(corpus, encoder.retriever(), embeddings, questions, config)
-    return _publish(output, config, inputs, overwrite, metrics, predictions=[])
+    embeddings.artifact.require_input('corpus', corpus.artifact)
+    searcher = ExactSearcher.build(embeddings.shards)
+    found = _found_by_encoder(encoder_path, corpus, embeddings, searcher, questions, config)
+    labels = _Labels(corpus, questions, config)
+    metrics = labels.counts() | labels.recall(found)
+    with make_artifact(
+        output, KIND, configuration=recipe(config, *RECIPE), inputs=inputs, overwrite=overwrite
+    ) as draft:
+        _write(draft, metrics)
+    return open_artifact(output, KIND)
 
 
 def evaluate_model(
@@ -71,23 +114,30 @@ def evaluate_model(
     model_path: epath.PathLike,
     embeddings_path: epath.PathLike,
     index_path: epath.PathLike,
-    questions_path: epath.PathLike,
+    questions: Sequence[Question],
     output: epath.PathLike,
     config: Config,
     inputs: Mapping[str, str],
+    *,
+    compared: Compared = Compared(),
+    calibration_path: epath.PathLike | None = None,
     overwrite: bool = False,
 ) -> Artifact:
-    """Measures a QA model: exact match, F1, and the recall of its retriever, which the reader's beam does not bound.
+    """Measures a QA model: its answers, and the recall of its retriever, which the reader's beam does not bound.
 
     Args:
       corpus_path: the corpus.
       model_path: the QA model.
       embeddings_path: the embeddings it was trained on.
       index_path: an index over them.
-      questions_path: JSON Lines of questions and answers.
-      output: the evaluation artefact: `metrics.json` and `predictions.jsonl`.
+      questions: the questions.
+      output: the evaluation artefact: `metrics.json`, `predictions.jsonl`, which the authors' script reads, `run.trec`,
+        and `report.md`.
       config: the configuration.
       inputs: digests of all these, by role.
+      compared: what is compared with it.
+      calibration_path: an evaluation of the same model on development questions, to choose the confidence below which
+        no answer is given.
       overwrite: whether another artefact there is replaced.
 
     Raises:
@@ -95,44 +145,82 @@ def evaluate_model(
     """
     corpus = BlockStore.open(corpus_path)
     model = Model.open(model_path)
-    embeddings = Embeddings.open(embeddings_path)
-    embeddings.artifact.require_input('corpus', corpus.artifact)
-    model.artifact.require_input('embeddings', embeddings.artifact)
-    questions = read_questions(questions_path).questions
-    retrieval = _retrieval_metrics(corpus, model.retriever(), embeddings, questions, model.config)
+    embeddings = _embeddings_of(model, corpus, embeddings_path)
+    calibration = None
+    if calibration_path is not None:
+        calibration = open_artifact(calibration_path, KIND).require_input('model', model.artifact)
+    searcher = open_index(index_path, embeddings.artifact)
+    predictor = Predictor.of_model(model, corpus, embeddings, searcher)
+    texts = [question.text for question in questions]
 
-    predictor = Predictor(model, corpus, embeddings, open_index(index_path, embeddings.artifact))
-    batches = [questions[start : start + _BATCH] for start in range(0, len(questions), _BATCH)]
-    predictions = [
-        prediction
-        for batch in tracked(batches, 'Evaluation', 'batch')
-        for prediction in predictor.predict([question.text for question in batch])
-    ]
-    correct = np.array([is_correct(p.answer, q) for p, q in zip(predictions, questions, strict=True)])
-    f1 = [token_f1(p.answer, q.answers) for p, q in zip(predictions, questions, strict=True) if not q.is_regex]
-    low, high = bootstrap_interval(correct.astype(float), seed=config.seed)
-    metrics = {
-        'exact_match': float(correct.mean()),
-        'exact_match_interval_95': [low, high],
-        **({'f1': float(np.mean(f1))} if f1 else {}),
-        **retrieval,
+    # Retrieval.
+    queries = predictor.embed(texts)
+    k = max(RECALL_AT)
+    runs = {MODEL: predictor.retrieve(queries, k)}
+    if compared.encoder_path is not None:
+        runs[START] = _found_by_encoder(compared.encoder_path, corpus, embeddings, searcher, questions, model.config)
+    if compared.bm25:
+        runs[BM25] = bm25(corpus, texts, k)
+    if START in runs and BM25 in runs:
+        runs[FUSION] = fused([runs[START], runs[BM25]])
+    # The null document alone: a reader that points at its answer finds none there.
+    runs[CLOSED_BOOK] = Retrieved(np.full((len(texts), 1), -1, np.int64), np.full((len(texts), 1), -np.inf, np.float32))
+
+    # Reading.
+    predictions = {name: _read(predictor, texts, queries, run.block_ids, name) for name, run in runs.items()}
+    labels = _Labels(corpus, questions, model.config, config.finetune.answer_match)
+    oracle = labels.oracle(runs[MODEL])
+    rows = {
+        name: labels.recall(run) | _answer_metrics(predictions[name], questions, config.seed)
+        for name, run in runs.items()
     }
-    titles = corpus.titles(np.array([prediction.block_id for prediction in predictions]))
-    records = [
-        {
-            'question': question.text,
-            'answer': list(question.answers),
-            'prediction': prediction.answer,
-            'correct': bool(is_right),
-            'score': prediction.score,
-            'probability': prediction.probability,
-            'title': title,
-            'block_id': prediction.block_id,
-            'read': list(prediction.read),
-        }
-        for question, prediction, is_right, title in zip(questions, predictions, correct, titles, strict=True)
-    ]
-    return _publish(output, config, inputs, overwrite, metrics, records)
+    outcomes = {
+        name: {'exact_match': _right(predictions[name], questions), 'recall@5': labels.hits(run)[:, :5].any(axis=1)}
+        for name, run in runs.items()
+    }
+    for name in rows.keys() - {MODEL}:
+        for metric, values in outcomes[name].items():
+            gain = outcomes[MODEL][metric].astype(float) - values.astype(float)
+            rows[name][f'{metric}_gain_interval_95'] = bootstrap_interval(gain, config.seed)
+    records = _records(corpus, questions, predictions[MODEL])
+    confidences = [record['confidence'] for record in records]
+    right = outcomes[MODEL]['exact_match']
+    metrics = {
+        **rows[MODEL],
+        'reader_oracle': oracle,
+        **labels.counts(),
+        'by_question_word': _by_question_word(questions, outcomes[MODEL]),
+        'risk_coverage': risk_coverage_curve(confidences, right),
+        'area_under_risk_coverage': area_under_curve(confidences, right),
+        'comparison': rows,
+    }
+    if calibration is not None:
+        metrics['abstention'] = _abstention(calibration, confidences, right)
+
+    with make_artifact(
+        output, KIND, configuration=recipe(config, *RECIPE), inputs=inputs, overwrite=overwrite
+    ) as draft:
+        _write_lines(draft.path / 'predictions.jsonl', records)
+        write_trec_run(draft.path / 'run.trec', runs[MODEL], 'realm', _BLOCKS_OF_A_RUN)
+        (draft.path / 'report.md').write_text(tables(metrics))
+        _write(draft, metrics)
+    print(comparison_table(metrics['comparison']))
+    return open_artifact(output, KIND)
+
+
+def explain_question(
+    corpus_path: epath.PathLike,
+    model_path: epath.PathLike,
+    embeddings_path: epath.PathLike,
+    index_path: epath.PathLike,
+    question: str,
+) -> str:
+    """Why the model answers a question as it does; see `realm_tf.evaluation.explanation`."""
+    corpus = BlockStore.open(corpus_path)
+    model = Model.open(model_path)
+    embeddings = _embeddings_of(model, corpus, embeddings_path)
+    predictor = Predictor.of_model(model, corpus, embeddings, open_index(index_path, embeddings.artifact))
+    return explain(predictor, corpus, question)
 
 
 def read_metrics(path: epath.PathLike) -> dict:
@@ -140,47 +228,199 @@ def read_metrics(path: epath.PathLike) -> dict:
     return json.loads((open_artifact(path, KIND).path / 'metrics.json').read_text())
 
 
-def _retrieval_metrics(
-    corpus: BlockStore, retriever: DualEncoder, embeddings: Embeddings, questions: Sequence[Question], config: Config
-) -> dict:
-    tokenizer = WordPieceTokenizer(corpus.vocabulary)
-    ids = tokenizer.tokenize_to_ragged([question.text for question in questions])
+class _Labels:
+    """Which blocks hold an answer to the questions of an evaluation, and what follows from it."""
+
+    def __init__(self, corpus: BlockStore, questions: Sequence[Question], config: Config, match: str | None = None):
+        self._corpus = corpus
+        self._questions = questions
+        self._settings = config.finetune
+        self._seed = config.seed
+        self._holders = blocks_with_answers(corpus, questions, match or config.finetune.answer_match)
+
+    def counts(self) -> dict[str, Any]:
+        """How many questions there are, and what share of them has an answer anywhere in the corpus."""
+        return {
+            'questions': len(self._questions),
+            'answerable': float(np.mean([len(holders) > 0 for holders in self._holders])),
+        }
+
+    def hits(self, found: Retrieved) -> np.ndarray:
+        """Whether each block holds an answer, bool `[questions, k]`."""
+        return hits_of(found.block_ids, self._holders)
+
+    def recall(self, found: Retrieved) -> dict[str, Any]:
+        """Recall at every k; and that of the very document, where questions name the one they were asked of."""
+        hits = self.hits(found)
+        metrics = {f'recall@{k}': value for k, value in recall_at(hits, RECALL_AT).items()}
+        metrics['recall@5_interval_95'] = bootstrap_interval(hits[:, :5].any(axis=1), self._seed)
+        named = [row for row, question in enumerate(self._questions) if 'document' in question.extra]
+        if named:
+            block_ids = found.block_ids[named]
+            documents = np.array(self._corpus.document_ids(np.maximum(block_ids, 0).reshape(-1)))
+            asked_of = np.array([str(self._questions[row].extra['document']) for row in named])
+            is_it = (documents.reshape(block_ids.shape) == asked_of[:, None]) & (block_ids >= 0)
+            metrics |= {f'document_recall@{k}': value for k, value in recall_at(is_it, RECALL_AT).items()}
+        return metrics
+
+    def oracle(self, found: Retrieved) -> float:
+        """The share of questions that a perfect reader would answer: a span of a block as it is read is an answer."""
+        settings = self._settings
+        tokenizer = WordPieceTokenizer(self._corpus.vocabulary)
+        answered = []
+        for question, block_ids in zip(self._questions, found.block_ids[:, : settings.reader_blocks], strict=True):
+            block_ids = block_ids[block_ids >= 0]
+            question_length = min(
+                int(tokenizer.tokenize_to_ragged([question.text]).lengths[0]), settings.question_length - 2
+            )
+            bodies = self._corpus.body_ids(block_ids).truncated(settings.reader_length - 3 - question_length)
+            answers = list(tokenizer.tokenize_to_ragged(question.answers).rows())
+            spans = gold_spans(
+                self._corpus.texts(block_ids),
+                bodies,
+                [question] * len(block_ids),
+                [answers] * len(block_ids),
+                tokenizer,
+                settings.max_answer_length,
+            )
+            answered.append(any(map(len, spans)))
+        return float(np.mean(answered))
+
+
+def _embeddings_of(model: Model, corpus: BlockStore, path: epath.PathLike) -> Embeddings:
+    embeddings = Embeddings.open(path)
+    embeddings.artifact.require_input('corpus', corpus.artifact)
+    model.artifact.require_input('embeddings', embeddings.artifact)
+    return embeddings
+
+
+def _found_by_encoder(
+    path: epath.PathLike,
+    corpus: BlockStore,
+    embeddings: Embeddings,
+    searcher: Searcher,
+    questions: Sequence[Question],
+    config: Config,
+) -> Retrieved:
+    """What the encoder that made the embeddings retrieves."""
+    encoder = Encoder.open(path)
+    embeddings.artifact.require_input('encoder', encoder.artifact)
+    ids = WordPieceTokenizer(corpus.vocabulary).tokenize_to_ragged([question.text for question in questions])
     packed = pack_queries(ids, config.finetune.question_length, corpus.vocabulary)
-    embed = tf.function(retriever.embed_queries, reduce_retracing=True)
-    queries = np.concatenate([embed(tf.constant(packed[start : start + 64])) for start in range(0, len(packed), 64)])
-    # [questions, 20]
-    found = ExactSearcher.build(embeddings.shards).search(queries, max(RECALL_AT)).block_ids
-    holders = blocks_with_answers(corpus, questions)
-    hits = np.stack([np.isin(of_one, holder) for of_one, holder in zip(found, holders, strict=True)])
+    embed = tf.function(encoder.retriever().embed_queries, reduce_retracing=True)
+    starts = range(0, len(packed), _EMBEDDED_AT_ONCE)
+    queries = np.concatenate([embed(tf.constant(packed[start : start + _EMBEDDED_AT_ONCE])) for start in starts])
+    return dense(queries, max(RECALL_AT), embeddings, searcher)
+
+
+def _read(
+    predictor: Predictor, texts: Sequence[str], queries: np.ndarray, block_ids: np.ndarray, name: str
+) -> list[Prediction]:
+    parts = [slice(start, start + _READ_AT_ONCE) for start in range(0, len(texts), _READ_AT_ONCE)]
+    return [
+        prediction
+        for part in tracked(parts, f'Reading ({name})', 'batch')
+        for prediction in predictor.read(texts[part], queries[part], block_ids[part])
+    ]
+
+
+def _right(predictions: Sequence[Prediction], questions: Sequence[Question]) -> np.ndarray:
+    return np.array([is_correct(p.answer, question) for p, question in zip(predictions, questions, strict=True)])
+
+
+def _answer_metrics(predictions: Sequence[Prediction], questions: Sequence[Question], seed: int) -> dict[str, Any]:
+    """Exact match of the best span, as in the paper, and of the most probable answer, wherever it stands; F1."""
+    right = _right(predictions, questions)
+    most_probable = [prediction.answers(1) for prediction in predictions]
+    summed = [
+        is_correct(answers[0].best.answer if answers else '', question)
+        for answers, question in zip(most_probable, questions, strict=True)
+    ]
+    f1 = [token_f1(p.answer, q.answers) for p, q in zip(predictions, questions, strict=True) if not q.is_regex]
     return {
-        'questions': len(questions),
-        'answerable': float(np.mean([len(holder) > 0 for holder in holders])),
-        **{f'recall@{k}': float(recall) for k, recall in recall_at(hits, RECALL_AT).items()},
+        'exact_match': float(right.mean()),
+        'exact_match_interval_95': bootstrap_interval(right, seed),
+        'exact_match_of_summed': float(np.mean(summed)),
+        **({'f1': float(np.mean(f1))} if f1 else {}),
     }
 
 
-def _publish(
-    output: epath.PathLike,
-    config: Config,
-    inputs: Mapping[str, str],
-    overwrite: bool,
-    metrics: Mapping,
-    predictions: Sequence[Mapping],
-) -> Artifact:
-    with make_artifact(
-        output, KIND, configuration=recipe(config, *RECIPE), inputs=inputs, overwrite=overwrite
-    ) as draft:
-        (draft.path / 'metrics.json').write_text(json.dumps(metrics, indent=2) + '\n')
-        if predictions:
-            lines = [json.dumps(prediction, ensure_ascii=False) + '\n' for prediction in predictions]
-            (draft.path / 'predictions.jsonl').write_text(''.join(lines))
-        draft.counts['questions'] = metrics['questions']
-    width = max(map(len, metrics))
-    print('\n'.join(f'{name:{width}}  {_shown(value)}' for name, value in metrics.items()))
-    return open_artifact(output, KIND)
+def _by_question_word(questions: Sequence[Question], outcomes: Mapping[str, np.ndarray]) -> dict[str, dict]:
+    words = np.array([question_word(question.text) for question in questions])
+    return {
+        word: {
+            'questions': int((words == word).sum()),
+            **{metric: float(values[words == word].mean()) for metric, values in outcomes.items()},
+        }
+        for word in sorted(set(words), key=lambda word: (-(words == word).sum(), word))
+    }
+
+
+def _records(
+    corpus: BlockStore, questions: Sequence[Question], predictions: Sequence[Prediction]
+) -> list[dict[str, Any]]:
+    records = []
+    for question, prediction in zip(questions, predictions, strict=True):
+        answers = prediction.answers(len(prediction.spans))
+        key = normalize_answer(prediction.answer)
+        confidence = next((a.probability for a in answers if normalize_answer(a.best.answer) == key), 0.0)
+        best = prediction.spans[0] if prediction.spans else None
+        records.append(
+            {
+                'question': question.text,
+                'answer': list(question.answers),
+                'prediction': prediction.answer,
+                'correct': bool(is_correct(prediction.answer, question)),
+                'score': prediction.score if best else None,
+                'probability': prediction.probability,
+                'confidence': confidence,
+                'answers': [
+                    {'answer': answer.best.answer, 'probability': answer.probability}
+                    for answer in answers[:_ANSWERS_KEPT]
+                ],
+                'title': corpus.titles(np.array([best.block_id]))[0] if best else None,
+                'block_id': best.block_id if best else None,
+                'read': list(prediction.read),
+            }
+        )
+    return records
+
+
+def _abstention(calibration: Artifact, confidences: Sequence[float], right: np.ndarray) -> list[dict[str, Any]]:
+    """For some precisions the threshold that reaches them on the development questions, and what it does here."""
+    lines = (calibration.path / 'predictions.jsonl').read_text().splitlines()
+    development = [json.loads(line) for line in lines]
+    known = [record['confidence'] for record in development], [record['correct'] for record in development]
+    rows = []
+    for precision in PRECISIONS:
+        threshold = threshold_for(*known, precision)
+        here = {} if threshold is None else applied(threshold, confidences, right)._asdict()
+        there = {} if threshold is None else applied(threshold, *known)._asdict()
+        rows.append(
+            {
+                'wanted_precision': precision,
+                'threshold': threshold,
+                'development_coverage': there.get('coverage'),
+                'coverage': here.get('coverage'),
+                'precision': here.get('precision'),
+            }
+        )
+    return rows
+
+
+def _write(draft, metrics: Mapping[str, Any]) -> None:
+    (draft.path / 'metrics.json').write_text(json.dumps(metrics, indent=2) + '\n')
+    draft.counts['questions'] = metrics['questions']
+    shown = {name: value for name, value in metrics.items() if isinstance(value, (int, float, tuple))}
+    width = max(map(len, shown))
+    print('\n'.join(f'{name:{width}}  {_shown(value)}' for name, value in shown.items()))
+
+
+def _write_lines(path: epath.Path, records: Sequence[Mapping]) -> None:
+    path.write_text(''.join(json.dumps(record, ensure_ascii=False) + '\n' for record in records))
 
 
 def _shown(value) -> str:
-    if isinstance(value, list):
+    if isinstance(value, tuple):
         return ' … '.join(_shown(item) for item in value)
     return f'{value:.3f}' if isinstance(value, float) else str(value)

@@ -12,6 +12,7 @@ from realm_tf.corpus.questions import Question, compiled
 
 _ARTICLES = re.compile(r'\b(a|an|the)\b')
 _WITHOUT_PUNCTUATION = str.maketrans('', '', string.punctuation)
+_QUESTION_WORDS = re.compile(r'\b(how\s+(many|much|long|old)|how|who|whom|whose|what|when|where|which|why)\b')
 _RESAMPLES = 2000
 
 
@@ -47,6 +48,12 @@ def has_answer(text: str, question: Question) -> bool:
     if question.is_regex:
         return any(compiled(pattern).search(text) for pattern in question.answers)
     return any(answer in text for answer in question.answers)
+
+
+def question_word(text: str) -> str:
+    """The first word of a question that asks: who, what, when, where, which, why, how, how many; else `other`."""
+    found = _QUESTION_WORDS.search(text.lower())
+    return ' '.join(found[0].split()) if found else 'other'
 
 
 def recall_at(hits: np.ndarray, ks: Sequence[int]) -> dict[int, float]:

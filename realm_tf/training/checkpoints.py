@@ -12,7 +12,7 @@ from etils import epath
 
 from realm_tf.artifacts import MANIFEST, make_artifact, open_artifact
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.weights.parameters import assign_parameters, named_parameters
+from realm_tf.weights.parameters import assign_parameters, copied_parameters
 from realm_tf.weights.tensor_files import read_tensors, write_tensors
 
 KIND = 'checkpoint'
@@ -40,12 +40,13 @@ class Checkpoints:
     The state is copied between two steps and written by a thread of its own, so that training does not wait for a disk.
 
     Args:
-      directory: where they are kept, one directory a step; the last two.
+      directory: where they are kept, one directory a step; the last two, and the one that `keep` names.
       networks: the networks in training, by name.
       optimizer: their optimizer.
 
     Attributes:
       extra: more of the state of the run, as values of JSON by name; saved and restored with the rest.
+      keep: the step of a checkpoint that is not removed when it is old; None if there is none.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Checkpoints:
         self._networks = networks
         self._optimizer = optimizer
         self.extra: dict[str, Any] = {}
+        self.keep: int | None = None
         self._writer = concurrent.futures.ThreadPoolExecutor(1)
         self._pending: concurrent.futures.Future | None = None
 
@@ -71,26 +73,31 @@ class Checkpoints:
           RealmError: if the newest checkpoint is damaged.
         """
         for step in reversed(steps_below(self._directory)):
-            path = step_directory(self._directory, step)
-            if not (path / MANIFEST).exists():
-                continue  # the run was killed while it was written
-            open_artifact(path, KIND).verify()
-            for name, network in self._networks.items():
-                assign_parameters(network, read_tensors(path / f'{name}.safetensors'), source=str(path))
-            self._optimizer.restore(read_tensors(path / 'optimizer.safetensors'))
-            self._restore_random_state(read_tensors(path / 'random_state.safetensors'))
-            self.extra = json.loads((path / _EXTRA).read_text())
-            return step
+            # Without a manifest, the run was killed while it was written.
+            if (step_directory(self._directory, step) / MANIFEST).exists():
+                self.restore_step(step)
+                return step
         return 0
+
+    def restore_step(self, step: int) -> None:
+        """Restores the checkpoint of a step.
+
+        Raises:
+          RealmError: if there is none, or it is damaged.
+        """
+        path = step_directory(self._directory, step)
+        open_artifact(path, KIND).verify()
+        for name, network in self._networks.items():
+            assign_parameters(network, read_tensors(path / f'{name}.safetensors'), source=str(path))
+        self._optimizer.restore(read_tensors(path / 'optimizer.safetensors'))
+        self._restore_random_state(read_tensors(path / 'random_state.safetensors'))
+        self.extra = json.loads((path / _EXTRA).read_text())
 
     def save(self, step: int) -> None:
         """Copies the state and starts to write it."""
         self.wait()
         files = {
-            **{
-                name: {key: np.array(variable) for key, variable in named_parameters(network).items()}
-                for name, network in self._networks.items()
-            },
+            **{name: copied_parameters(network) for name, network in self._networks.items()},
             'optimizer': self._optimizer.state(),
             'random_state': {str(index): np.array(state) for index, state in enumerate(self._random_state())},
         }
@@ -110,7 +117,8 @@ class Checkpoints:
                 write_tensors(tensors, draft.path / f'{name}.safetensors')
             (draft.path / _EXTRA).write_text(extra)
         for old in steps_below(self._directory)[:-KEPT]:
-            step_directory(self._directory, old).rmtree()
+            if old != self.keep:
+                step_directory(self._directory, old).rmtree()
 
     def _random_state(self) -> list[keras.Variable]:
         """The states of the dropout generators: the only variables that are not trained."""

@@ -1,64 +1,72 @@
 """Fine-tuning for open-domain question answering (REALM, section 3.1; the losses of ORQA, section 6)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 from etils import epath
-from keras import ops
 
-from realm_tf.artifacts import Artifact
+from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
-from realm_tf.corpus.questions import Question, read_questions
+from realm_tf.corpus.questions import Question
 from realm_tf.errors import RealmError
-from realm_tf.evaluation.answers import blocks_with_answers, gold_spans
-from realm_tf.models import losses
+from realm_tf.evaluation.answers import blocks_with_answers
+from realm_tf.evaluation.metrics import is_correct
+from realm_tf.evaluation.predictor import Predictor
+from realm_tf.evaluation.retrieval import hits_of
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.span_reader import SpanReader
-from realm_tf.search.embeddings import Embeddings, sorted_by_score
+from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.index import open_index
-from realm_tf.text.packing import pack_queries, pack_reader_inputs
-from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.training.checkpoints import Checkpoints
+from realm_tf.training.finetuning_batch import FinetuningBatches
+from realm_tf.training.finetuning_loss import finetuning_loss
 from realm_tf.training.loop import run_training
+from realm_tf.training.on_devices import computed_on
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.training.replicas import mean_of, spread_random_state
+from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.sampling import rows_of_step
+from realm_tf.training.selection import Selection
 from realm_tf.training.strategies import is_chief, make_strategy
-from realm_tf.training.train_step import Batch, Loss, make_train_step, require_divisible
+from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder
-from realm_tf.weights.model_artifact import write_model
+from realm_tf.weights.model_artifact import Model, write_model
 from realm_tf.weights.networks import make_reader
 from realm_tf.weights.parameters import assign_parameters, named_parameters
 
 # The sections of the configuration that a run depends on.
 RECIPE = ('finetune',)
+# Development questions that are read at a time.
+_BATCH = 8
 
 
 def train(
     corpus_path: epath.PathLike,
-    encoder_path: epath.PathLike,
+    start_path: epath.PathLike,
     embeddings_path: epath.PathLike,
     index_path: epath.PathLike,
-    questions_path: epath.PathLike,
+    questions: Sequence[Question],
     run: epath.PathLike,
     config: Config,
     inputs: Mapping[str, str],
     *,
+    development: Sequence[Question] = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> Artifact | None:
     """Fine-tunes the query tower and the reader, and publishes `run/model`. Document embeddings stay as they are.
 
     Args:
       corpus_path: the knowledge corpus.
-      encoder_path: the encoder to start from; the reader starts from its knowledge-augmented encoder.
-      embeddings_path: embeddings of the corpus by this encoder.
+      start_path: the encoder to start from, whose knowledge-augmented encoder the reader starts from; or a QA model, to
+        go on with.
+      embeddings_path: embeddings of the corpus by this encoder, or those of the model.
       index_path: an index over them.
-      questions_path: JSON Lines of questions and answers.
+      questions: the questions to train on.
       run: directory of the run, prepared by `prepare_run`; training goes on from its last checkpoint.
       config: the configuration.
       inputs: digests of all these, by role.
+      development: questions that the weights are measured by. The best are published; without, the last.
       strategy: where it runs; see `make_strategy`. One device by default.
 
     Returns:
@@ -68,208 +76,187 @@ def train(
       RealmError: if the inputs do not fit each other.
     """
     run = epath.Path(run)
+    settings = config.finetune
 
     # Data.
     corpus = BlockStore.open(corpus_path)
-    start = Encoder.open(encoder_path)
-    corpus.require_vocabulary(start.vocabulary, encoder_path)
+    start = _Start.open(start_path)
+    corpus.require_vocabulary(start.artifact.vocabulary, start_path)
     embeddings = Embeddings.open(embeddings_path)
-    embeddings.artifact.require_input('corpus', corpus.artifact).require_input('encoder', start.artifact)
+    embeddings.artifact.require_input('corpus', corpus.artifact)
+    start.require_embeddings(embeddings)
     searcher = open_index(index_path, embeddings.artifact)
-    questions = read_questions(questions_path).questions
-    steps = _number_of_steps(questions, config)
-    print(f'{len(questions)} questions, {steps} steps of {config.finetune.batch_size}.')
-    data = LabelledQuestions(corpus, questions, WordPieceTokenizer(corpus.vocabulary))
+    steps, steps_of_epoch = _number_of_steps(questions, config)
+    batches = FinetuningBatches(corpus, embeddings, searcher, questions, config)
+    print(
+        f'{len(questions)} questions, {batches.answerable} with an answer in the corpus; '
+        f'{steps} steps of {settings.batch_size}.'
+    )
 
     # Model.
     strategy = strategy or make_strategy()
-    settings = config.finetune
     require_divisible(settings.batch_size, 'finetune.batch_size', strategy, settings.accumulation_steps)
-    body = named_parameters(start.knowledge_augmented_encoder(config).encoder)
+    trains_reader = settings.objective == 'joint'
     with strategy.scope():
-        retriever = start.retriever(config)
-        reader = make_reader(config)
-        assign_parameters(
-            reader.encoder, {name: np.asarray(value) for name, value in body.items()}, source=str(encoder_path)
-        )
+        retriever, reader = start.retriever(config), start.reader(config)
+        # The document tower is frozen with the embeddings that it made.
+        trained = {'retriever': retriever.query_tower} | ({'reader': reader} if trains_reader else {})
         parameters = {
-            **{f'retriever/{name}': variable for name, variable in named_parameters(retriever).items()},
-            **{f'reader/{name}': variable for name, variable in named_parameters(reader).items()},
+            f'{part}/{name}': variable
+            for part, network in trained.items()
+            for name, variable in named_parameters(network).items()
         }
         optimizer = BertAdamW(parameters, settings.optimizer, steps)
         checkpoints = Checkpoints(run / 'checkpoints', {'retriever': retriever, 'reader': reader}, optimizer)
         first_step = checkpoints.restore()
     spread_random_state([retriever, reader], strategy)
-    embed = tf.function(retriever.embed_queries, reduce_retracing=True)
+    embed = computed_on(strategy, retriever.embed_queries)
+    read = computed_on(strategy, reading_of(reader))
     update = make_train_step(
-        lambda batch: finetuning_loss(retriever, reader, batch, config),
+        lambda batch: finetuning_loss(retriever, reader if trains_reader else None, batch, config),
         optimizer,
         strategy,
         settings.accumulation_steps,
     )
 
-    def train_step(batch: Batch) -> Mapping[str, float]:
-        # What is read depends on the weights of this very step: retrieval cannot run ahead here.
-        queries = embed(tf.constant(batch['question_ids'])).numpy()
-        found = searcher.search(queries, settings.num_candidates).block_ids
-        return update(finetuning_batch(corpus, embeddings, data, batch, queries, found, config)).metrics
+    def embed_queries(token_ids: np.ndarray) -> np.ndarray:
+        return embed(token_ids=token_ids)
+
+    # Development.
+    chief = is_chief(strategy)
+    predictor = Predictor(
+        embed_queries,
+        lambda token_ids, segment_ids: read(token_ids=token_ids, segment_ids=segment_ids),
+        settings,
+        corpus,
+        embeddings,
+        searcher,
+    )
+    selection = None
+    if development:
+        selection = Selection(
+            checkpoints,
+            measurement(predictor, corpus, development, config),
+            decides='exact_match' if trains_reader else 'recall',
+            every=settings.measure_every or steps_of_epoch,
+            patience=settings.patience,
+            is_chief=chief,
+        )
 
     # Loop.
-    def make_batch(step: int) -> Batch:
-        rows = rows_of_step(len(questions), settings.batch_size, step, config.seed)
-        ids = pack_queries(data.question_ids.take(rows), settings.question_length, corpus.vocabulary)
-        return {'rows': rows, 'question_ids': ids}
+    def rows_of(step: int) -> Batch:
+        return {'rows': rows_of_step(len(questions), settings.batch_size, step, config.seed)}
+
+    def train_step(batch: Batch) -> Mapping[str, float]:
+        # What is read depends on the weights of this very step: retrieval cannot run ahead here.
+        return update(batches.of_questions(batch['rows'], embed_queries)).metrics
 
     run_training(
         name='Fine-tuning',
         directory=run,
         steps=steps,
-        make_batch=make_batch,
+        make_batch=rows_of,
         train_step=train_step,
         checkpoints=checkpoints,
         checkpoint_every=settings.checkpoint_every,
         first_step=first_step,
-        is_chief=is_chief(strategy),
+        **({'after_step': selection.after_step, 'is_over': selection.is_over} if selection else {}),
+        is_chief=chief,
     )
-    if not is_chief(strategy):
+    if not chief:
         return None
+    step = selection.restore_best() if selection and selection.best_step is not None else steps
     return write_model(
         run / 'model',
         configuration=recipe(config, *RECIPE),
-        vocabulary=start.vocabulary,
+        vocabulary=corpus.vocabulary,
         retriever=retriever,
         reader=reader,
         inputs=inputs,
-        step=steps,
+        step=step,
     )
 
 
-class LabelledQuestions:
-    """Questions with their wordpieces and the blocks that hold their answers.
+def reading_of(reader: SpanReader) -> Callable:
+    """The reader as a function with a name of its own, which a strategy can run."""
 
-    Args:
-      corpus: the corpus.
-      questions: the questions.
-      tokenizer: a tokenizer with the corpus's vocabulary.
+    def read(token_ids, segment_ids):
+        return reader(token_ids, segment_ids)
 
-    Attributes:
-      question_ids: wordpieces of the questions.
-      answer_ids: for each question, the wordpieces of its answers.
-      holders: for each question, ascending ids of the blocks that hold an answer.
-    """
-
-    def __init__(self, corpus: BlockStore, questions: Sequence[Question], tokenizer: WordPieceTokenizer):
-        self.question_ids = tokenizer.tokenize_to_ragged([question.text for question in questions])
-        answers = [question.answers for question in questions]
-        rows = iter(tokenizer.tokenize_to_ragged([answer for of_one in answers for answer in of_one]).rows())
-        self.answer_ids = [[next(rows) for _ in of_one] for of_one in answers]
-        self.holders = blocks_with_answers(corpus, questions)
+    return read
 
 
-def finetuning_loss(retriever: DualEncoder, reader: SpanReader, batch: Mapping[str, tf.Tensor], config: Config) -> Loss:
-    """The sum of the retriever's and the reader's loss, mean over the questions.
+def measurement(
+    predictor: Predictor, corpus: BlockStore, questions: Sequence[Question], config: Config
+) -> Callable[[], dict[str, float]]:
+    """Gives a function that measures the weights in training by some questions.
 
-    Args:
-      retriever: the dual encoder; its query tower is trained.
-      reader: the span reader.
-      batch: what `finetuning_batch` made.
-      config: the configuration.
-
-    Returns:
-      The loss of a question. Metrics: both parts of it, and how many of the questions had an answer among the
-      candidates, and among the blocks read.
-    """
-    blocks = config.finetune.reader_blocks
-    # [batch, projection_size]
-    queries = retriever.embed_queries(batch['question_ids'], training=True)
-    # [batch, num_candidates]
-    scores = ops.einsum('bd,bnd->bn', queries, batch['candidate_embeddings'])
-    scores = ops.where(batch['is_candidate'], scores, losses.NEVER)
-    of_retriever = losses.retriever_loss(scores, batch['has_answer'])
-    # [batch * blocks, length, max_answer_length]
-    span_logits, is_span = reader(batch['reader_ids'], batch['reader_segments'], training=True)
-    shape = (-1, blocks, *span_logits.shape[1:])
-    of_reader = losses.reader_loss(
-        ops.reshape(span_logits, shape), ops.reshape(is_span, shape), batch['is_gold'], scores[:, :blocks]
-    )
-    found = ops.cast(ops.any(batch['has_answer'], axis=1), 'float32')
-    read = ops.cast(ops.any(batch['has_answer'][:, :blocks], axis=1), 'float32')
-    return Loss(
-        mean_of(of_retriever + of_reader),
-        metrics={
-            'retriever_loss': mean_of(of_retriever),
-            'reader_loss': mean_of(of_reader),
-            'answer_among_candidates': mean_of(found),
-            'answer_among_read': mean_of(read),
-        },
-    )
-
-
-def finetuning_batch(
-    corpus: BlockStore,
-    embeddings: Embeddings,
-    data: LabelledQuestions,
-    batch: Batch,
-    queries: np.ndarray,
-    found: np.ndarray,
-    config: Config,
-) -> dict[str, np.ndarray]:
-    """Sorts what was retrieved by the exact score, labels it, and packs what is read.
-
-    Args:
-      corpus: the corpus.
-      embeddings: its embeddings.
-      data: the questions.
-      batch: `rows` and `question_ids` of the step.
-      queries: the questions' embeddings, float32 `[batch, projection_size]`.
-      found: retrieved block ids, int64 `[batch, num_candidates]`; -1 where there are no more.
-      config: the configuration.
-
-    Returns:
-      `question_ids`; `candidate_embeddings` float32 `[batch, num_candidates, projection_size]`; `is_candidate` and
-      `has_answer` bool `[batch, num_candidates]`; `reader_ids` and `reader_segments` int32
-      `[batch * reader_blocks, reader_length]`; `is_gold` bool `[batch, reader_blocks, reader_length,
-      max_answer_length]`.
+    Its metrics: `recall`, the share of questions with an answer in a block that is read; and if the reader is trained,
+    `exact_match`.
     """
     settings = config.finetune
-    rows = batch['rows']
-    candidates = sorted_by_score(found, embeddings, queries)
-    has_answer = np.stack([np.isin(of_one, data.holders[row]) for of_one, row in zip(candidates, rows, strict=True)])
-    is_candidate = candidates >= 0
-    # Block 0 stands in for one that is missing; it has no weight in the losses.
-    present = np.maximum(candidates, 0)
-    # [batch * reader_blocks]
-    read = present[:, : settings.reader_blocks].reshape(-1)
-    question_of = np.repeat(rows, settings.reader_blocks)
-    bodies = corpus.body_ids(read)
-    packed = pack_reader_inputs(
-        data.question_ids.take(question_of),
-        bodies,
-        settings.reader_length,
-        corpus.vocabulary,
-        question_length=settings.question_length,
-    )
-    kept = bodies.truncated(packed.second_lengths)
-    spans = gold_spans(kept, [data.answer_ids[row] for row in question_of], settings.max_answer_length)
-    is_gold = np.zeros((len(read), settings.reader_length, settings.max_answer_length), bool)
-    for index, of_block in enumerate(spans):
-        is_gold[index, packed.second_starts[index] + of_block[:, 0], of_block[:, 1]] = True
-    return {
-        'question_ids': batch['question_ids'],
-        'candidate_embeddings': embeddings.rows(present.reshape(-1)).reshape(*present.shape, -1),
-        'is_candidate': is_candidate,
-        'has_answer': has_answer,
-        'reader_ids': packed.token_ids,
-        'reader_segments': packed.segment_ids,
-        'is_gold': is_gold.reshape(len(rows), settings.reader_blocks, *is_gold.shape[1:])
-        & is_candidate[:, : settings.reader_blocks, None, None],
-    }
+    holders = blocks_with_answers(corpus, questions)
+    texts = [question.text for question in questions]
+
+    def measure() -> dict[str, float]:
+        queries = predictor.embed(texts)
+        block_ids = predictor.retrieve(queries, settings.reader_blocks).block_ids
+        metrics = {'recall': float(hits_of(block_ids, holders).any(axis=1).mean())}
+        if settings.objective == 'joint':
+            parts = [slice(start, start + _BATCH) for start in range(0, len(texts), _BATCH)]
+            predictions = [
+                prediction
+                for part in parts
+                for prediction in predictor.read(texts[part], queries[part], block_ids[part])
+            ]
+            right = [is_correct(p.answer, question) for p, question in zip(predictions, questions, strict=True)]
+            metrics['exact_match'] = float(np.mean(right))
+        return metrics
+
+    return measure
 
 
-def _number_of_steps(questions: Sequence[Question], config: Config) -> int:
-    if len(questions) < config.finetune.batch_size:
+class _Start:
+    """What a fine-tuning starts from: an encoder, or a QA model."""
+
+    def __init__(self, artifact: Encoder | Model):
+        self.artifact = artifact
+
+    @classmethod
+    def open(cls, path: epath.PathLike) -> '_Start':
+        return cls(Model.open(path) if open_artifact(path).kind == 'model' else Encoder.open(path))
+
+    def require_embeddings(self, embeddings: Embeddings) -> None:
+        if isinstance(self.artifact, Model):
+            self.artifact.artifact.require_input('embeddings', embeddings.artifact)
+        else:
+            embeddings.artifact.require_input('encoder', self.artifact.artifact)
+
+    def retriever(self, config: Config) -> DualEncoder:
+        return self.artifact.retriever(config)
+
+    def reader(self, config: Config) -> SpanReader:
+        if isinstance(self.artifact, Model):
+            return self.artifact.reader(config)
+        body = named_parameters(self.artifact.knowledge_augmented_encoder(config).encoder)
+        reader = make_reader(config)
+        values = {name: np.asarray(value) for name, value in body.items()}
+        assign_parameters(reader.encoder, values, source=str(self.artifact.artifact.path))
+        return reader
+
+
+def _number_of_steps(questions: Sequence[Question], config: Config) -> tuple[int, int]:
+    """The steps of the training, and those of an epoch."""
+    settings = config.finetune
+    if settings.reader_blocks > settings.num_candidates:
         raise RealmError(
-            f'{len(questions)} questions are fewer than a batch (finetune.batch_size = {config.finetune.batch_size}).'
+            f'finetune.reader_blocks = {settings.reader_blocks} blocks cannot be read of finetune.num_candidates = '
+            f'{settings.num_candidates} that are retrieved.'
         )
-    steps = config.finetune.epochs * (len(questions) // config.finetune.batch_size)
-    return steps if config.finetune.max_steps is None else min(steps, config.finetune.max_steps)
+    if len(questions) < settings.batch_size:
+        raise RealmError(
+            f'{len(questions)} questions are fewer than a batch (finetune.batch_size = {settings.batch_size}).'
+        )
+    steps_of_epoch = len(questions) // settings.batch_size
+    steps = settings.epochs * steps_of_epoch
+    return (steps if settings.max_steps is None else min(steps, settings.max_steps)), steps_of_epoch

@@ -15,16 +15,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from etils import epath
 
 from realm_tf.artifacts import MANIFEST, Artifact, make_artifact, open_artifact, write_text_whole
 from realm_tf.errors import RealmError
-from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.training.checkpoints import step_directory, steps_below
 from realm_tf.training.leases import is_leased
 from realm_tf.weights.encoder_artifact import RETRIEVER, VOCABULARY
-from realm_tf.weights.parameters import save_parameters
+from realm_tf.weights.tensor_files import write_tensors
 
 SNAPSHOT = 'snapshot'
 SNAPSHOTS = 'snapshots'
@@ -84,7 +84,7 @@ class Generation:
 def publish_snapshot(
     run: epath.Path,
     step: int,
-    retriever: DualEncoder,
+    parameters: Mapping[str, np.ndarray],
     vocabulary: Vocabulary,
     configuration: Mapping[str, Any],
     corpus: Artifact,
@@ -96,7 +96,7 @@ def publish_snapshot(
     path = step_directory(run / SNAPSHOTS, step)
     inputs = {'corpus': corpus.digest}
     with make_artifact(path, SNAPSHOT, configuration=configuration, inputs=inputs, overwrite=True) as draft:
-        save_parameters(retriever, draft.path / RETRIEVER)
+        write_tensors(parameters, draft.path / RETRIEVER)
         vocabulary.write(draft.path / VOCABULARY)
         draft.counts['step'] = step
     for old in steps_below(run / SNAPSHOTS)[:-KEPT]:

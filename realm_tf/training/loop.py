@@ -30,6 +30,7 @@ def run_training(
     checkpoint_every: int,
     first_step: int,
     after_step: Callable[[int, Callable[[], bool]], Mapping[str, float]] = lambda step, asked_to_stop: {},
+    is_over: Callable[[], bool] = lambda: False,
     is_chief: bool = True,
 ) -> None:
     """Trains from `first_step` to `steps`, one batch ahead on the host.
@@ -49,6 +50,7 @@ def run_training(
       first_step: steps already made.
       after_step: called with the number of steps made, and a function that says whether the training was asked to
         stop, which whatever waits must heed; what it returns is added to the metrics.
+      is_over: whether the training ends before its last step; asked before each.
       is_chief: whether this process writes metrics and checkpoints; of several workers one does.
 
     Raises:
@@ -62,6 +64,8 @@ def run_training(
         _metrics_log(directory, first_step, is_chief) as log,
     ):
         for step in range(first_step, steps):
+            if is_over():
+                break
             started = time.monotonic()
             batch = next_batch(step)
             waited = time.monotonic() - started

@@ -23,7 +23,7 @@ from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.strategies import is_chief, is_in_one_process, make_strategy
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
-from realm_tf.weights.parameters import named_parameters
+from realm_tf.weights.parameters import copied_parameters, named_parameters
 
 # The sections of the configuration that a run depends on.
 RECIPE = ('pretrain', 'embed', 'index')
@@ -114,8 +114,9 @@ def train(
         inputs['pretraining_corpus'] = pretraining.artifact.digest
     configuration = recipe(config, *RECIPE)
 
-    def publish(step: int) -> None:
-        publish_snapshot(run, step, retriever, corpus.vocabulary, configuration, corpus.artifact)
+    def snapshot(step: int) -> Callable[[], object]:
+        parameters = copied_parameters(retriever)
+        return lambda: publish_snapshot(run, step, parameters, corpus.vocabulary, configuration, corpus.artifact)
 
     # Loop.
     chief = is_chief(strategy)
@@ -132,7 +133,7 @@ def train(
             f'The index of step {checkpoints.extra[_GENERATION]}, which was in use at step {first_step}, is gone. The '
             f'training goes on with that of step {current.newest_step}, and not as if it had not stopped.'
         )
-    with Refresh(run, corpus.artifact.path, settings, current, publish, first_step, is_chief=chief) as refresh:
+    with Refresh(run, corpus.artifact.path, settings, current, snapshot, first_step, is_chief=chief) as refresh:
 
         def make_batch(step: int) -> Batch:
             current.swap(step)

@@ -1,5 +1,6 @@
 """The trainer's side of the index refresh: it publishes snapshots, keeps a builder alive, and looks for generations."""
 
+import concurrent.futures
 import sys
 import time
 from collections.abc import Callable
@@ -38,7 +39,8 @@ class Refresh:
       corpus_path: the knowledge corpus.
       settings: who refreshes the index, how often, and how old it may become.
       current: the index in use.
-      publish: publishes the snapshot of a step.
+      snapshot: copies the retriever in training at a step, and returns the function that publishes the copy; that runs
+        in a thread, while the training goes on.
       first_step: steps made so far.
       is_chief: whether this process publishes snapshots and keeps the builder; of several workers one does.
     """
@@ -49,7 +51,7 @@ class Refresh:
         corpus_path: epath.PathLike,
         settings: PretrainConfig,
         current: CurrentIndex,
-        publish: Callable[[int], None],
+        snapshot: Callable[[int], Callable[[], object]],
         first_step: int,
         *,
         is_chief: bool = True,
@@ -59,7 +61,9 @@ class Refresh:
         self._is_chief = is_chief
         self._cadence = Cadence.parse(settings.refresh_every)
         self._current = current
-        self._publish = publish
+        self._snapshot = snapshot
+        self._writer = concurrent.futures.ThreadPoolExecutor(1)
+        self._publishing: concurrent.futures.Future | None = None
         self._first_step = first_step
         # Of a generation of a later step no batch would be made.
         self._last_use = settings.steps - STEPS_AHEAD
@@ -85,7 +89,8 @@ class Refresh:
         return self
 
     def __exit__(self, *exception) -> None:
-        """Ends the builder."""
+        """Ends the builder, when what is being published is."""
+        self._writer.shutdown()
         if self._builder is not None:
             self._builder.end()
 
@@ -127,13 +132,23 @@ class Refresh:
 
     def _refresh(self, step: int, asked_to_stop: Callable[[], bool]) -> None:
         if self._is_chief and self._cadence.includes(step) and step <= self._last_use:
-            self._publish(step)
+            self._finish_publishing()
+            self._publishing = self._writer.submit(self._snapshot(step))
         self._look(step)
         self._wait(step, asked_to_stop)
         self._warn_if_stale(step)
 
+    def _finish_publishing(self) -> None:
+        if self._publishing is not None:
+            self._publishing.result()
+            self._publishing = None
+
     def _look(self, step: int) -> None:
-        self._current.look(step)
+        if self._publishing is not None and self._publishing.done():
+            self._finish_publishing()
+        # Publishing removes a generation of the same step that a run before this one made from other weights.
+        if self._publishing is None:
+            self._current.look(step)
         if self._builder is not None:
             self._builder.restart_if_it_ended()
         failed = newest_problem(self._run)

@@ -44,15 +44,15 @@ class Model:
         config = config_from_dict(artifact.configuration, source=str(artifact.path))
         return cls(artifact, config, Vocabulary.read(artifact.path / VOCABULARY))
 
-    def retriever(self) -> DualEncoder:
-        """The dual encoder with the model's parameters."""
-        retriever = make_retriever(self.config)
+    def retriever(self, config: Config | None = None) -> DualEncoder:
+        """The dual encoder with the model's parameters; `config` may give another precision or dropout."""
+        retriever = make_retriever(config or self.config)
         load_parameters(retriever, self.artifact.path / RETRIEVER)
         return retriever
 
-    def reader(self) -> SpanReader:
+    def reader(self, config: Config | None = None) -> SpanReader:
         """The span reader with the model's parameters."""
-        reader = make_reader(self.config)
+        reader = make_reader(config or self.config)
         load_parameters(reader, self.artifact.path / READER)
         return reader
 

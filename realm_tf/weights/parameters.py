@@ -15,6 +15,11 @@ def named_parameters(layer: keras.layers.Layer) -> dict[str, keras.Variable]:
     return {variable.path.removeprefix(f'{layer.path}/'): variable for variable in layer.trainable_variables}
 
 
+def copied_parameters(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
+    """Copies of the trainable variables of a layer, which stay as they are while it is trained on."""
+    return {name: np.array(variable) for name, variable in named_parameters(layer).items()}
+
+
 def save_parameters(layer: keras.layers.Layer, path: epath.PathLike) -> None:
     """Writes the trainable variables of a layer to a safetensors file."""
     write_tensors({name: np.asarray(variable) for name, variable in named_parameters(layer).items()}, path)

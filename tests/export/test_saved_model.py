@@ -46,13 +46,16 @@ def answerer(export_path):
 def test_it_answers_as_the_host_does(answerer, tiny_corpus, tiny_embeddings, tiny_index, tiny_model):
     corpus = BlockStore.open(tiny_corpus)
     embeddings = Embeddings.open(tiny_embeddings)
-    predictor = Predictor(Model.open(tiny_model), corpus, embeddings, open_index(tiny_index, embeddings.artifact))
+    predictor = Predictor.of_model(
+        Model.open(tiny_model), corpus, embeddings, open_index(tiny_index, embeddings.artifact)
+    )
     for question, prediction in zip(QUESTIONS, predictor.predict(QUESTIONS), strict=True):
         # Alone, where the host had a batch.
         (answers,) = answerer.ask([question])
         best = answers[0]
-        assert (best.answer, best.start, best.limit) == (prediction.answer, prediction.start, prediction.limit)
-        assert best.text == corpus.texts(np.array([prediction.block_id]))[0]
+        span = prediction.spans[0]
+        assert (best.answer, best.start, best.limit) == (span.answer, span.start, span.limit)
+        assert best.text == corpus.texts(np.array([prediction.spans[0].block_id]))[0]
         np.testing.assert_allclose(best.score, prediction.score, rtol=1e-4)
         np.testing.assert_allclose(best.probability, prediction.probability, rtol=1e-3)
         assert {answer.text for answer in answers} == set(corpus.texts(np.array(prediction.read)))

@@ -29,7 +29,8 @@ from realm_tf.text.packing import pack_documents, pack_queries, pack_reader_inpu
 from realm_tf.text.ragged import Ragged
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.text.wordpiece import WordPieceTokenizer
-from realm_tf.training.finetune import LabelledQuestions, finetuning_batch, finetuning_loss
+from realm_tf.training.finetuning_batch import FinetuningBatches
+from realm_tf.training.finetuning_loss import finetuning_loss
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.weights import hugging_face
 from realm_tf.weights.model_artifact import Model, write_model
@@ -339,12 +340,9 @@ def world(tmp_path_factory):
 def test_a_batch_of_questions_is_retrieved_labelled_and_packed_alike(world, tokenizer):
     config = configuration()
     questions = [Question(question['question'], tuple(question['answers'])) for question in TEXTS['questions']]
-    data = LabelledQuestions(world.corpus, questions, tokenizer)
-    question_ids = pack_queries(data.question_ids, config.finetune.question_length, world.corpus.vocabulary)
-    queries = np.asarray(world.model.retriever().embed_queries(question_ids))
-    found = world.searcher.search(queries, config.finetune.num_candidates).block_ids
-    batch = {'rows': np.arange(len(questions)), 'question_ids': question_ids}
-    made = finetuning_batch(world.corpus, world.embeddings, data, batch, queries, found, config)
+    batches = FinetuningBatches(world.corpus, world.embeddings, world.searcher, questions, config)
+    retriever = world.model.retriever()
+    made = batches.of_questions(np.arange(len(questions)), lambda ids: np.asarray(retriever.embed_queries(ids)))
     expected, golden_arrays = finetuning_inputs(slice(None))
     assert made.keys() == expected.keys()
     for name, array in expected.items():
@@ -355,12 +353,12 @@ def test_a_batch_of_questions_is_retrieved_labelled_and_packed_alike(world, toke
 
 def test_the_same_answers(world, tokenizer):
     expected = golden('finetuning')
-    predictor = Predictor(world.model, world.corpus, world.embeddings, world.searcher)
+    predictor = Predictor.of_model(world.model, world.corpus, world.embeddings, world.searcher)
     predictions = predictor.predict([question['question'] for question in TEXTS['questions']])
     for row, prediction in enumerate(predictions):
         block = int(expected['chosen_block'][row])
         answer = expected['reader_ids'][row, block, expected['chosen_start'][row] : expected['chosen_end'][row] + 1]
-        assert prediction.block_id == expected['block_ids'][row, block]
+        assert prediction.spans[0].block_id == expected['block_ids'][row, block]
         assert prediction.read == tuple(expected['block_ids'][row, :READER_BLOCKS])
         np.testing.assert_array_equal(tokenizer.tokenize_to_ragged([prediction.answer]).row(0), answer)
 

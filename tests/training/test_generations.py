@@ -25,6 +25,7 @@ from realm_tf.training.generations import (
     report_problem,
 )
 from realm_tf.weights.encoder_artifact import Encoder
+from realm_tf.weights.parameters import copied_parameters
 
 LEASING = (
     'import sys, time\n'
@@ -150,7 +151,8 @@ def test_a_generation_outlives_a_resume_only_if_it_is_of_the_same_weights(run, t
     retriever, corpus = encoder.retriever(), open_artifact(tiny_corpus)
 
     def publish_again(step):
-        return publish_snapshot(run, step, retriever, encoder.vocabulary, encoder.artifact.configuration, corpus)
+        parameters = copied_parameters(retriever)
+        return publish_snapshot(run, step, parameters, encoder.vocabulary, encoder.artifact.configuration, corpus)
 
     def publish_generation_of(snapshot):
         generation = generation_of_step(run, snapshot.counts['step'])

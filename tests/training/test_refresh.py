@@ -153,7 +153,11 @@ def refreshing(tmp_path, first, tiny_config):
         config = with_refresh(tiny_config, **{'refresh': 'external', 'steps': 100, **settings})
         current = CurrentIndex(run, retriever, first)
         published = []
-        return Refresh(run, 'corpus', config.pretrain, current, published.append, 0), current, published
+
+        def snapshot(step):
+            return lambda: published.append(step)
+
+        return Refresh(run, 'corpus', config.pretrain, current, snapshot, 0), current, published
 
     return run, make
 
@@ -284,7 +288,8 @@ def snapshot_run(tmp_path, first, tiny_config, tiny_corpus):
 def publish(run, step, first, config, corpus):
     encoder = Encoder.open(first.encoder)
     configuration = recipe(config, *pretrain.RECIPE)
-    arguments = encoder.retriever(), encoder.vocabulary, configuration, open_artifact(corpus)
+    parameters = read_tensors(encoder.artifact.path / RETRIEVER)
+    arguments = parameters, encoder.vocabulary, configuration, open_artifact(corpus)
     publish_snapshot(epath.Path(run), step, *arguments)
 
 

@@ -192,7 +192,7 @@ def test_transformers_answers_as_the_model_does(tmp_path, model, tiny_corpus):
     require_same_embeddings(ours.retriever(), found)
     embeddings = Embeddings.open(model / 'embeddings')
     searcher = ExactSearcher.build(embeddings.shards)
-    predictions = Predictor(ours, BlockStore.open(tiny_corpus), embeddings, searcher).predict(questions)
+    predictions = Predictor.of_model(ours, BlockStore.open(tiny_corpus), embeddings, searcher).predict(questions)
     tokenizer = WordPieceTokenizer(ours.vocabulary)
     for prediction, answer in zip(predictions, found['answers'], strict=True):
         texts = [prediction.answer, answer['answer']]
