@@ -287,16 +287,39 @@ def refresh(run, corpus, nice, beam_options):
     run_builder(run, corpus, beam_options)
 
 
-@realm.command()
-@click.option('--embeddings', required=True, type=INPUT, help='The embeddings.')
-@click.option('--output', required=True, type=OUTPUT, help='Directory of the index.')
+@realm.group(invoke_without_command=True)
+@click.option('--embeddings', type=INPUT, help='The embeddings.')
+@click.option('--output', type=OUTPUT, help='Directory of the index.')
+@click.option('--recall', type=click.FloatRange(0, 1), help='What search is tuned to reach: index.recall.')
+@click.option('--k', type=click.IntRange(1), help='The k of the recall@k: index.recall_at.')
 @_overwrite
 @configured('index')
-def index(embeddings, output, overwrite, config):
-    """Build an index over embeddings, and measure its recall."""
+@click.pass_context
+def index(context, embeddings, output, recall, k, overwrite, config):
+    """Build an index over embeddings: tune it to a recall at the least cost, and measure it."""
+    if context.invoked_subcommand is not None:
+        return
+    _require_options(context, embeddings=embeddings, output=output)
+    import dataclasses
+
     from realm_tf.search.index import build_index
 
-    build_index(embeddings, output, config.index, overwrite=overwrite, seed=config.seed)
+    asked = {'recall': recall, 'recall_at': k}
+    settings = dataclasses.replace(config.index, **{name: value for name, value in asked.items() if value is not None})
+    build_index(embeddings, output, settings, overwrite=overwrite, seed=config.seed)
+    _done(output)
+
+
+@index.command()
+@click.option('--index', 'old', required=True, type=INPUT, help='The index of the corpus before.')
+@click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the edited corpus, by the same encoder.')
+@click.option('--output', required=True, type=OUTPUT, help='Directory of the new index.')
+@_overwrite
+def update(old, embeddings, output, overwrite):
+    """Make the index of an edited corpus without building it: blocks that are as they were keep their codes."""
+    from realm_tf.search.index import update_index
+
+    update_index(old, embeddings, output, overwrite=overwrite)
     _done(output)
 
 
@@ -492,6 +515,13 @@ def _inputs(**paths: str | None) -> dict[str, str]:
             digests[role] = open_artifact(path, _KINDS.get(role, role)).digest
             lease_while_running(path)
     return digests
+
+
+def _require_options(context: click.Context, **values) -> None:
+    """Of a group that is a command too: what it must be given where it is the command."""
+    for parameter in context.command.params:
+        if parameter.name in values and values[parameter.name] is None:
+            raise click.MissingParameter(ctx=context, param=parameter)
 
 
 def _is_current(output: str, kind: str, configuration, inputs) -> bool:

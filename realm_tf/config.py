@@ -207,8 +207,14 @@ class EmbedConfig:
 class IndexConfig:
     """How the index is built, and what recall it must have."""
 
-    searcher: Literal['scann', 'exact'] = _setting('scann', 'Approximate (ScaNN) or exact search.')
-    recall_at: int = _setting(8, 'The k of the measured recall@k.')
+    searcher: Literal['scann', 'ivf', 'exact', 'tpu'] = _setting(
+        'scann', 'Approximate (ScaNN, or ivf: core TensorFlow alone), exact, or tpu: approximate on replicas.'
+    )
+    reordering: Literal['float32', 'int8'] = _setting(
+        'float32', 'Vectors that ScaNN scores the best blocks again with: int8 takes a quarter of the memory.'
+    )
+    recall_at: int = _setting(8, 'The k of the recall@k.')
+    recall: float = _setting(0.95, 'Recall@k that search is tuned to reach, looking no further than that takes.')
     minimum_recall: float = _setting(0.9, 'Measured recall@k below which the index is not published.')
 
 

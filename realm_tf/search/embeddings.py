@@ -1,6 +1,7 @@
 """The embeddings artefact: one `.npy` a corpus shard, in block order."""
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from etils import epath
 
 from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.errors import RealmError
+from realm_tf.search.array_files import read_array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Embeddings:
           RealmError: if there is none, it is not whole, or its shards do not fit together.
         """
         artifact = open_artifact(path, 'embeddings')
-        shards = [_read_array(artifact.path / name) for name in sorted(artifact.files)]
+        shards = [read_array(artifact.path / name) for name in sorted(artifact.files)]
         shapes = {shard.shape[1:] for shard in shards}
         if len(shapes) != 1 or sum(map(len, shards)) != artifact.counts['blocks']:
             raise RealmError(
@@ -59,6 +61,11 @@ class Embeddings:
         """
         return take_rows(self.shards, ids)
 
+    def hashes(self) -> np.ndarray:
+        """What tells embeddings apart, of equal ones the same: uint64 `[blocks]`."""
+        rows = (hashlib.blake2b(row, digest_size=8).digest() for shard in self.shards for row in shard)
+        return np.frombuffer(b''.join(rows), np.uint64)
+
     def as_array(self) -> np.ndarray:
         """All embeddings in one array in memory, float32 `[blocks, dimension]`."""
         return np.concatenate(self.shards)
@@ -81,10 +88,3 @@ def take_rows(shards: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
         here = shard_of == shard
         rows[here] = shards[shard][ids[here] - (ends[shard] - len(shards[shard]))]
     return rows
-
-
-def _read_array(path: epath.Path) -> np.ndarray:
-    if '://' in str(path):
-        with path.open('rb') as file:
-            return np.load(file)
-    return np.load(path, mmap_mode='r')

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from etils import epath
 
+from realm_tf.search.array_files import read_array, write_array
 from realm_tf.search.searcher import Searcher
 
 # Floats of the scores, and of the vectors, that are in memory at once.
@@ -19,21 +20,20 @@ class ExactSearcher(Searcher):
         self._shards = list(shards)
 
     @classmethod
-    def build(cls, shards: Sequence[np.ndarray]) -> 'ExactSearcher':
+    def build(cls, shards: Sequence[np.ndarray], reordering: str = 'float32') -> 'ExactSearcher':
         return cls(shards)
 
     def save(self, path: epath.PathLike) -> None:
         path = epath.Path(path)
         for number, shard in enumerate(self._shards):
-            with (path / _file(number)).open('wb') as file:
-                np.save(file, shard)
+            write_array(path / _file(number), shard)
         (path / 'searcher.json').write_text(json.dumps({'shards': len(self._shards)}))
 
     @classmethod
     def load(cls, path: epath.PathLike) -> 'ExactSearcher':
         path = epath.Path(path)
         saved = json.loads((path / 'searcher.json').read_text())
-        return cls([np.load(path / _file(number), mmap_mode='r') for number in range(saved['shards'])])
+        return cls([read_array(path / _file(number)) for number in range(saved['shards'])])
 
     @property
     def is_exact(self) -> bool:

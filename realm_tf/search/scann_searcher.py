@@ -1,31 +1,43 @@
 """Approximate search with ScaNN (Guo et al. 2020, arXiv:1908.10396)."""
 
+import dataclasses
 import json
 import math
-from collections.abc import Sequence
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from etils import epath
+from numpy.lib.format import open_memmap
 
 from realm_tf.environment import import_scann
-from realm_tf.search.searcher import Searcher
+from realm_tf.search.embeddings import take_rows
+from realm_tf.search.int8 import multipliers_for, to_int8
+from realm_tf.search.partitioned import Effort, PartitionedSearcher
+from realm_tf.search.scann_files import Coder, Codes, serialized_config, write_assets
+from realm_tf.search.tree import number_of_leaves, pieces_of, train_centroids
 
 # Fewer blocks than this are scored one by one: leaves of a tree would hold a handful each.
 _FEWEST_BLOCKS_FOR_A_TREE = 1000
-_TRAINING_SAMPLE_SIZE = 100_000
-_CANDIDATES_REORDERED = 200
-_FEWEST_LEAVES_SEARCHED = 100
+# Blocks that are encoded at once: bounds memory.
+_BLOCKS_AT_ONCE = 500_000
 # Queries of one thread: a batch larger than this is shared out among the cores.
 _QUERIES_PER_THREAD = 32
 
 
-class ScannSearcher(Searcher):
-    """A tree of partitions, anisotropic hashing within them, and exact scores for the candidates that remain.
+class ScannSearcher(PartitionedSearcher):
+    """A tree of leaves, anisotropic hashing within them, and better scores for the candidates that remain.
 
     Building is deterministic, and so is searching.
     """
 
-    def __init__(self, scann_searcher, dimension: int, num_blocks: int, num_leaves: int):
+    # Nanoseconds on the machine of docs/search.md.
+    _COST_OF_BLOCK = 3.0
+    _COST_OF_REORDERING = 60.0
+
+    def __init__(self, scann_searcher, dimension: int, num_blocks: int, num_leaves: int, effort: Effort | None = None):
         """Wraps a searcher of ScaNN; call `build` or `load` instead.
 
         Args:
@@ -33,47 +45,88 @@ class ScannSearcher(Searcher):
           dimension: size of an embedding.
           num_blocks: how many embeddings are in it.
           num_leaves: leaves of its tree; 0 if it has none and scores every block.
+          effort: how far it looks.
         """
+        super().__init__(num_leaves, effort)
         self._scann_searcher = scann_searcher
         self._dimension = dimension
         self._num_blocks = num_blocks
-        self._num_leaves = num_leaves
 
     @classmethod
-    def build(cls, shards: Sequence[np.ndarray]) -> 'ScannSearcher':
-        vectors = np.concatenate(shards)
-        num_blocks, dimension = vectors.shape
-        builder = import_scann().scann_ops_pybind.builder(vectors, 10, 'dot_product')
+    def build(cls, shards: Sequence[np.ndarray], reordering: str = 'float32') -> 'ScannSearcher':
+        num_blocks, dimension = sum(map(len, shards)), shards[0].shape[1]
         if num_blocks < _FEWEST_BLOCKS_FOR_A_TREE:
+            builder = import_scann().scann_ops_pybind.builder(np.concatenate(shards), 10, 'dot_product')
             return cls(builder.score_brute_force().build(), dimension, num_blocks, num_leaves=0)
-        num_leaves = round(2 * math.sqrt(num_blocks))
-        # Random initial centres, or more than one training thread, give another tree each time.
-        builder.tree(
-            num_leaves=num_leaves,
-            num_leaves_to_search=_leaves_searched(num_leaves),
-            training_sample_size=_TRAINING_SAMPLE_SIZE,
-            random_init=False,
-        ).score_ah(2, anisotropic_quantization_threshold=0.2, training_sample_size=_TRAINING_SAMPLE_SIZE).reorder(
-            _CANDIDATES_REORDERED
-        ).set_n_training_threads(1)
-        return cls(builder.build(), dimension, num_blocks, num_leaves)
+        centroids = train_centroids(shards, number_of_leaves(num_blocks))
+        coder = Coder.train(shards, centroids)
+        workers = min(os.cpu_count(), math.ceil(num_blocks / _BLOCKS_AT_ONCE))
+        codes = coder.encode_pieces(pieces_of(shards, _BLOCKS_AT_ONCE), workers)
+        return cls._assembled(coder, codes, shards, len(centroids), reordering)
+
+    @classmethod
+    def update(
+        cls, path: epath.PathLike, shards: Sequence[np.ndarray], old_rows: np.ndarray, reordering: str = 'float32'
+    ) -> 'ScannSearcher':
+        path = pathlib.Path(path)
+        saved = json.loads((path / 'searcher.json').read_text())
+        if not saved['num_leaves'] or len(old_rows) < _FEWEST_BLOCKS_FOR_A_TREE:
+            return cls.build(shards, reordering)
+        coder, old = Coder.read(path), Codes.read(path)
+        new = np.flatnonzero(old_rows < 0)
+        codes = Codes(old.leaves[old_rows], old.hashes[old_rows])
+        if len(new):
+            encoded = coder.encode(take_rows(shards, new))
+            codes.leaves[new], codes.hashes[new] = encoded.leaves, encoded.hashes
+        searcher = cls._assembled(coder, [codes], shards, saved['num_leaves'], reordering)
+        searcher.effort = Effort(**saved['effort'])
+        return searcher
+
+    @classmethod
+    def _assembled(
+        cls,
+        coder: Coder,
+        codes: Iterable[Codes],
+        shards: Sequence[np.ndarray],
+        num_leaves: int,
+        reordering: str,
+    ) -> 'ScannSearcher':
+        """Puts codes and vectors of all blocks together for ScaNN to load."""
+        num_blocks, dimension = sum(map(len, shards)), shards[0].shape[1]
+        with tempfile.TemporaryDirectory() as scratch:
+            path = pathlib.Path(scratch)
+            (path / 'serialized_partitioner.pb').write_bytes(coder.partitioner)
+            (path / 'ah_codebook.pb').write_bytes(coder.codebook)
+            leaves = open_memmap(path / 'datapoint_to_token.npy', 'w+', np.int32, (num_blocks,))
+            hashes = open_memmap(path / 'hashed_dataset.npy', 'w+', np.uint8, (num_blocks, -(-dimension // 2)))
+            start = 0
+            for piece in codes:
+                rows = slice(start, start + len(piece.leaves))
+                leaves[rows], hashes[rows] = piece.leaves, piece.hashes
+                start = rows.stop
+            _write_vectors(path, shards, reordering)
+            write_assets(path, serialized_config(dimension, reordering))
+            searcher = import_scann().scann_ops_pybind.load_searcher(str(path))
+        return cls(searcher, dimension, num_blocks, num_leaves)
 
     def save(self, path: epath.PathLike) -> None:
         path = epath.Path(path)
         # Asset paths would otherwise be written relative to the working directory.
         self._scann_searcher.serialize(str(path), relative_path=True)
-        shape = {'dimension': self._dimension, 'num_blocks': self._num_blocks, 'num_leaves': self._num_leaves}
-        (path / 'searcher.json').write_text(json.dumps(shape))
+        saved = {
+            'dimension': self._dimension,
+            'num_blocks': self._num_blocks,
+            'num_leaves': self.num_leaves,
+            'effort': dataclasses.asdict(self.effort),
+        }
+        (path / 'searcher.json').write_text(json.dumps(saved))
 
     @classmethod
     def load(cls, path: epath.PathLike) -> 'ScannSearcher':
         path = epath.Path(path)
-        shape = json.loads((path / 'searcher.json').read_text())
-        return cls(import_scann().scann_ops_pybind.load_searcher(str(path)), **shape)
-
-    @property
-    def is_exact(self) -> bool:
-        return self._num_leaves == 0
+        saved = json.loads((path / 'searcher.json').read_text())
+        saved['effort'] = Effort(**saved['effort'])
+        return cls(import_scann().scann_ops_pybind.load_searcher(str(path)), **saved)
 
     @property
     def dimension(self) -> int:
@@ -83,22 +136,28 @@ class ScannSearcher(Searcher):
         return self._num_blocks
 
     def _candidates(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        how_far = {}
+        if self.num_leaves:
+            effort = self.effort_for(k)
+            how_far = {'leaves_to_search': effort.leaves, 'pre_reorder_num_neighbors': effort.reordered}
         # Where it finds fewer than k, ScaNN pads with block 0 and a score of NaN.
         block_ids, scores = self._scann_searcher.search_batched_parallel(
-            queries, k, batch_size=_QUERIES_PER_THREAD, **self._effort(k)
+            queries, k, batch_size=_QUERIES_PER_THREAD, **how_far
         )
         return scores, block_ids
 
-    def _effort(self, k: int) -> dict[str, int]:
-        """How far to look for k blocks: enough leaves to hold several times as many, and as many exact scores."""
-        if self.is_exact:
-            return {}
-        leaves_that_hold_enough = math.ceil(4 * k * self._num_leaves / self._num_blocks)
-        return {
-            'leaves_to_search': min(self._num_leaves, max(_leaves_searched(self._num_leaves), leaves_that_hold_enough)),
-            'pre_reorder_num_neighbors': min(self._num_blocks, max(_CANDIDATES_REORDERED, 4 * k)),
-        }
 
-
-def _leaves_searched(num_leaves: int) -> int:
-    return min(num_leaves, max(_FEWEST_LEAVES_SEARCHED, math.ceil(3 * math.sqrt(num_leaves))))
+def _write_vectors(path: pathlib.Path, shards: Sequence[np.ndarray], reordering: str) -> None:
+    """Writes the vectors that blocks are scored again with."""
+    shape = sum(map(len, shards)), shards[0].shape[1]
+    if reordering == 'int8':
+        multipliers = multipliers_for(pieces_of(shards, _BLOCKS_AT_ONCE))
+        np.save(path / 'int8_multipliers.npy', multipliers)
+        np.save(path / 'dp_norms.npy', np.zeros(0, np.float32))
+        vectors = open_memmap(path / 'int8_dataset.npy', 'w+', np.int8, shape)
+    else:
+        vectors = open_memmap(path / 'dataset.npy', 'w+', np.float32, shape)
+    start = 0
+    for piece in pieces_of(shards, _BLOCKS_AT_ONCE):
+        vectors[start : start + len(piece)] = to_int8(piece, multipliers) if reordering == 'int8' else piece
+        start += len(piece)

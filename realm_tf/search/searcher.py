@@ -55,12 +55,27 @@ class Searcher(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def build(cls, shards: Sequence[np.ndarray]) -> 'Searcher':
+    def build(cls, shards: Sequence[np.ndarray], reordering: str = 'float32') -> 'Searcher':
         """Makes a searcher over embeddings.
 
         Args:
           shards: float32 `[blocks of the shard, dimension]` each, finite; a block's id is its row in all of them.
+          reordering: what the best blocks are scored again with, where they are: `float32` or `int8`.
         """
+
+    @classmethod
+    def update(
+        cls, path: epath.PathLike, shards: Sequence[np.ndarray], old_rows: np.ndarray, reordering: str = 'float32'
+    ) -> 'Searcher':
+        """Makes a searcher over embeddings many of which are in one that was saved, of which it keeps what it can.
+
+        Args:
+          path: where a searcher was saved.
+          shards: all embeddings, as for `build`.
+          old_rows: which block of the saved searcher has the same embedding, int64 `[blocks]`; -1 if none has.
+          reordering: as for `build`.
+        """
+        return cls.build(shards, reordering)
 
     @abc.abstractmethod
     def save(self, path: epath.PathLike) -> None:

@@ -7,7 +7,7 @@ from realm_tf.artifacts import make_artifact, open_artifact
 from realm_tf.config import IndexConfig
 from realm_tf.errors import RealmError
 from realm_tf.search.embeddings import Embeddings, shard_name
-from realm_tf.search.index import MEASUREMENTS, build_index, open_index
+from realm_tf.search.index import MEASUREMENTS, build_index, open_index, update_index
 
 NUM_BLOCKS, DIMENSION = 1500, 16
 
@@ -42,20 +42,24 @@ def test_embeddings_come_back_in_block_order(embeddings_path, vectors):
         embeddings.rows(np.array([3, 1500]))
 
 
-@pytest.mark.parametrize('searcher', ['exact', 'scann'])
+@pytest.mark.parametrize('searcher', ['exact', 'scann', 'ivf'])
 def test_an_index_is_published_with_its_recall(embeddings_path, vectors, tmp_path, searcher):
     artifact = build_index(embeddings_path, tmp_path / 'index', IndexConfig(searcher=searcher))
     embeddings = open_artifact(embeddings_path)
     assert artifact.inputs == {'embeddings': embeddings.digest}
     assert artifact.counts['blocks'] == NUM_BLOCKS and artifact.counts['dimension'] == DIMENSION
-    assert artifact.counts['bytes'] == sum(file['bytes'] for file in artifact.files.values())
+    assert artifact.counts['bytes'] == sum(
+        file['bytes'] for name, file in artifact.files.items() if name.startswith('searcher/')
+    )
     assert 0.9 <= artifact.counts['recall'] <= 1
-    assert json.loads((tmp_path / 'index' / MEASUREMENTS).read_text())['median_query_milliseconds'] > 0
-    result = open_index(tmp_path / 'index', embeddings).search(vectors[:5] * 3, 1)
-    np.testing.assert_array_equal(result.block_ids, np.argmax(vectors[:5] @ vectors.T, axis=1)[:, None])
+    measured = json.loads((tmp_path / 'index' / MEASUREMENTS).read_text())
+    assert measured['median_query_milliseconds'] > 0 and measured['queries_per_second_in_batches_of_64'] > 0
+    result = open_index(tmp_path / 'index', embeddings).search(vectors[:50] * 3, 1)
+    best = np.argmax(vectors[:50] @ vectors.T, axis=1)
+    assert np.mean(result.block_ids[:, 0] == best) >= 0.9
 
 
-@pytest.mark.parametrize('searcher', ['exact', 'scann'])
+@pytest.mark.parametrize('searcher', ['exact', 'scann', 'ivf'])
 def test_the_same_index_again_has_the_same_digest(embeddings_path, tmp_path, searcher):
     config = IndexConfig(searcher=searcher)
     first = build_index(embeddings_path, tmp_path / 'first', config)
@@ -103,3 +107,46 @@ def test_an_embedding_that_is_not_finite_is_refused(vectors, tmp_path):
     path = make_embeddings(tmp_path / 'embeddings', damaged)
     with pytest.raises(RealmError, match='embedding of block 777 is not finite'):
         build_index(path, tmp_path / 'index', IndexConfig())
+
+
+def edited(vectors):
+    """A corpus of the same blocks in another order, without the first 100, 50 of them replaced, and 70 more."""
+    random = np.random.default_rng(5)
+    edited = np.concatenate([random.permutation(vectors[100:]), 1 + random.standard_normal((70, DIMENSION))])
+    edited[:50] = random.standard_normal((50, DIMENSION))
+    return edited.astype(np.float32)
+
+
+@pytest.mark.parametrize('searcher', ['exact', 'scann', 'ivf'])
+def test_an_updated_index_finds_what_is_new_and_never_what_is_gone(embeddings_path, vectors, tmp_path, searcher):
+    build_index(embeddings_path, tmp_path / 'old', IndexConfig(searcher=searcher))
+    now = edited(vectors)
+    path = make_embeddings(tmp_path / 'edited', now, num_shards=2)
+    artifact = update_index(tmp_path / 'old', path, tmp_path / 'new')
+    assert artifact.counts['blocks'] == len(now) and artifact.counts['kept'] == NUM_BLOCKS - 150
+    assert artifact.counts['recall'] >= 0.9
+    updated = open_index(tmp_path / 'new', open_artifact(path))
+    everything = updated.search(vectors[:3], len(now))
+    np.testing.assert_array_equal(np.sort(everything.block_ids), np.tile(np.arange(len(now)), (3, 1)))
+    np.testing.assert_allclose(
+        everything.scores, np.einsum('qd,qkd->qk', vectors[:3], now[everything.block_ids]), rtol=1e-3, atol=1e-3
+    )
+    new_ones = np.concatenate([now[:50], now[-70:]])
+    assert np.mean(updated.search(3 * new_ones, 1).block_ids[:, 0] == np.argmax(new_ones @ now.T, axis=1)) >= 0.9
+    with pytest.raises(RealmError, match='not made from the embeddings'):
+        open_index(tmp_path / 'new', open_artifact(embeddings_path))
+
+
+@pytest.mark.parametrize('searcher', ['scann', 'ivf'])
+def test_an_update_that_changes_nothing_is_the_same_searcher(embeddings_path, tmp_path, searcher):
+    build_index(embeddings_path, tmp_path / 'old', IndexConfig(searcher=searcher))
+    update_index(tmp_path / 'old', embeddings_path, tmp_path / 'new')
+    for file in (tmp_path / 'old' / 'searcher').iterdir():
+        assert (tmp_path / 'new' / 'searcher' / file.name).read_bytes() == file.read_bytes()
+
+
+def test_an_update_with_embeddings_of_another_size_is_refused(embeddings_path, vectors, tmp_path):
+    build_index(embeddings_path, tmp_path / 'old', IndexConfig(searcher='exact'))
+    path = make_embeddings(tmp_path / 'edited', vectors[:, :7])
+    with pytest.raises(RealmError, match=r'16 dimensions, and those of .* have 7'):
+        update_index(tmp_path / 'old', path, tmp_path / 'new')

@@ -42,7 +42,7 @@ def queries(vectors):
     return vectors[::100] + 0.1 * np.random.default_rng(1).standard_normal((30, DIMENSION), np.float32)
 
 
-@pytest.fixture(scope='module', params=['exact', 'scann', 'scann without a tree'])
+@pytest.fixture(scope='module', params=['exact', 'scann', 'scann without a tree', 'ivf'])
 def built(request, vectors):
     """A searcher over uneven shards, and the vectors in it."""
     if request.param == 'scann without a tree':
@@ -64,8 +64,9 @@ def test_finds_what_brute_force_finds(built, queries):
 
 
 def test_only_a_tree_is_approximate(vectors):
-    names = {'exact': 3000, 'scann': 3000}
-    assert {name: searcher_class(name).build([vectors]).is_exact for name in names} == {'exact': True, 'scann': False}
+    names = ('exact', 'scann', 'ivf')
+    is_exact = {name: searcher_class(name).build([vectors]).is_exact for name in names}
+    assert is_exact == {'exact': True, 'scann': False, 'ivf': False}
     assert searcher_class('scann').build([vectors[:500]]).is_exact
 
 
@@ -94,7 +95,7 @@ def test_exclusions_are_left_out_and_the_rest_is_unchanged(built, queries):
 
 
 def test_everything_excluded_leaves_nothing(queries):
-    for name in ('exact', 'scann'):
+    for name in ('exact', 'scann', 'ivf'):
         searcher = searcher_class(name).build([clustered(3)])
         result = searcher.search_with_exclusions(queries, 2, np.tile([2, 0, 1], (len(queries), 1)))
         assert not result.found.any() and (result.block_ids == -1).all() and np.isneginf(result.scores).all()
@@ -102,7 +103,7 @@ def test_everything_excluded_leaves_nothing(queries):
 
 def test_more_than_there_are_is_padded(queries):
     vectors = clustered(5)
-    for name in ('exact', 'scann'):
+    for name in ('exact', 'scann', 'ivf'):
         result = searcher_class(name).build([vectors]).search(queries, 9)
         assert result.scores.shape == result.block_ids.shape == result.found.shape == (len(queries), 9)
         np.testing.assert_array_equal(result.block_ids[:, :5], brute_force(vectors, queries, 5)[1])
@@ -146,7 +147,7 @@ def test_loads_from_another_working_directory_with_the_same_results(built, queri
 
 
 def test_building_and_saving_twice_gives_the_same_bytes(vectors, tmp_path):
-    for name in ('exact', 'scann'):
+    for name in ('exact', 'scann', 'ivf'):
         written = []
         for attempt in range(2):
             directory = tmp_path / f'{name}-{attempt}'
@@ -233,7 +234,7 @@ def test_exact_search_does_not_import_tensorflow():
     k=strategies.integers(1, 10),
     margin=strategies.integers(0, 5),
     kept=strategies.frozensets(strategies.integers(0, 45)),
-    searcher=strategies.sampled_from(['exact', 'scann']),
+    searcher=strategies.sampled_from(['exact', 'scann', 'ivf']),
 )
 def test_a_filter_gives_the_best_of_what_it_keeps(vectors, k, margin, kept, searcher):
     queries = np.array([[1, 2, -1], [0, -1, 1]], np.float32)

@@ -1,0 +1,19 @@
+"""Arrays in `.npy` files."""
+
+import numpy as np
+from etils import epath
+
+
+def read_array(path: epath.PathLike) -> np.ndarray:
+    """Opens a `.npy`, memory-mapped where it is local."""
+    path = epath.Path(path)
+    if '://' in str(path):
+        with path.open('rb') as file:
+            return np.load(file)
+    return np.load(path, mmap_mode='r')
+
+
+def write_array(path: epath.PathLike, array: np.ndarray) -> None:
+    """Writes a `.npy`."""
+    with epath.Path(path).open('wb') as file:
+        np.save(file, array)
