@@ -35,7 +35,7 @@ setuptools.setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=setuptools.find_packages(include=['realm_tf', 'realm_tf.*', 'beam_jobs', 'export', 'export.*']),
-    package_data={'realm_tf': ['*/*.html', '*/*.tsv'], 'export': ['*/*.html']},
+    package_data={'realm_tf': ['*/*.html', '*/*.tsv'], 'export': ['*/*.html', 'templates/*']},
     python_requires='>=3.10,<3.13',
     install_requires=[
         *TENSORFLOW,

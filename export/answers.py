@@ -10,8 +10,8 @@ class Answer:
 
     Attributes:
       answer: the words of the passage.
-      probability: of this answer, among all spans of the passages read.
-      score: its logit.
+      probability: of all spans of the passages read that are this answer, in whatever spelling.
+      score: the logit of the best of them, of which the rest is said.
       title: the title of the passage.
       text: the passage.
       start, limit: where the answer stands in the passage, in bytes.
@@ -39,7 +39,7 @@ class Answer:
 
 
 def answers_of(outputs: Mapping[str, Sequence]) -> list[list[Answer]]:
-    """The answers to each question, best first.
+    """The answers to each question, best first; none where nothing is probable enough, or nothing was asked.
 
     Args:
       outputs: those of the signature `serving_default`, as lists; texts may be bytes.
@@ -49,6 +49,7 @@ def answers_of(outputs: Mapping[str, Sequence]) -> list[list[Answer]]:
         [
             Answer(**{name: _decoded(value) for name, value in zip(top, of_one, strict=True)})
             for of_one in zip(*of_question, strict=True)
+            if of_one[0]
         ]
         for of_question in zip(*top.values(), strict=True)
     ]

@@ -46,7 +46,7 @@ class Answerer:
         self._model = tf.saved_model.load(str(artifact.path))
 
     def ask(self, questions: Sequence[str]) -> list[list[Answer]]:
-        """Answers questions: for each, the best answer of every block that was read, best first."""
+        """Answers questions: for each, the most probable ones, best first; none where there is none."""
         found = self._model.signatures['serving_default'](question=self._constant(list(questions)))
         return answers_of({name: values.numpy().tolist() for name, values in found.items()})
 
@@ -66,8 +66,11 @@ def ask(model, top, questions):
             click.echo()
         if questions:
             click.echo(question)
-        for answer in answerer.ask([question])[0][:top]:
+        answers = answerer.ask([question])[0][:top]
+        for answer in answers:
             show(answer)
+        if not answers:
+            click.echo('  There is no answer to this in the corpus.')
 
 
 def show(answer: Answer) -> None:

@@ -40,7 +40,8 @@ def make_application(batcher: Batcher, limits: Limits, metrics: Metrics) -> Star
             return _page(error.code.http_status, question=question, notice=str(error), version=batcher.model.version)
         (answers,) = answers_of({name: values.tolist() for name, values in outputs.items()})
         milliseconds = 1000 * (time.perf_counter() - begin)
-        return _page(question=question, answers=answers, milliseconds=milliseconds, version=version)
+        notice = '' if answers else 'There is no answer to this in the corpus.'
+        return _page(question=question, answers=answers, notice=notice, milliseconds=milliseconds, version=version)
 
     async def predict(request: Request) -> Response:
         try:

@@ -1,12 +1,11 @@
 """The first run of a graph is slow: it is made before the first question comes."""
 
-import numpy as np
-
-from export.serving.served_model import DEFAULT_SIGNATURE, ServedModel
-
-_QUESTION = b'What is asked first?'
+from export.serving.served_model import ServedModel
 
 
 def warm_up(model: ServedModel) -> None:
-    """Asks a question."""
-    model.run(DEFAULT_SIGNATURE, {'question': np.array([_QUESTION], object)})
+    """Computes the requests of the version's warm-up file, as TensorFlow Serving does."""
+    from export.serving_files import read_warm_up
+
+    for signature_name, inputs in read_warm_up(model.path):
+        model.run(signature_name, inputs)
