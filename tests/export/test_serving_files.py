@@ -94,24 +94,19 @@ def test_questions_of_ones_own_and_an_edited_corpus(
     assert ended.returncode == 0, ended.stderr
     model = ServedModel(tmp_path / 'm' / '2')
     found = model.run('retrieve', {'question': np.array([b'Zembla'], object)})
-    assert model.version == 2 and found['title'].shape[0] == 1
+    assert model.version == 2 and found['title'][0, 0].startswith(b'Zembla')
     model.close()
 
 
 def write_edited_corpus(tmp_path, tiny_corpus):
-    from beam_jobs import build_corpus
-    from beam_jobs.options import parse
-    from realm_tf.config import load_config
-
     lines = [
         {'id': f'{number}', 'title': f'Zembla {number}', 'text': f'Zembla {number} is a new town. It lies in Peru.'}
         for number in range(20)
     ]
     (tmp_path / 'new.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
-    config = load_config('tiny', overrides={'encoder.dropout': 0.0, 'corpus.block_length': 48})
-    arguments = ['--input', str(tmp_path / 'new.jsonl'), '--vocabulary', str(tiny_corpus / 'vocab.txt')]
-    arguments += ['--output', str(tmp_path / 'edited')]
-    build_corpus.run(parse(arguments, build_corpus.__name__, build_corpus.BuildCorpusOptions), config)
+    arguments = ['--input', tmp_path / 'new.jsonl', '--vocabulary', tiny_corpus / 'vocab.txt']
+    arguments += ['--output', tmp_path / 'edited', '--preset', 'tiny', '--set', 'corpus.block_length=48']
+    subprocess.run([sys.executable, '-m', 'beam_jobs.build_corpus', *map(str, arguments)], check=True)
     return tmp_path / 'edited'
 
 
