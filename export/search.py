@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from realm_tf.environment import import_scann
-from realm_tf.errors import RealmError
 from realm_tf.search.ivf import IvfSearcher
 
 
@@ -15,7 +14,11 @@ class GraphSearcher(tf.Module, abc.ABC):
 
     @abc.abstractmethod
     def search(self, queries: tf.Tensor, k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Searches for queries, float32 `[batch, dimension]`: int64 block ids and exact scores `[batch, k]`, sorted."""
+        """Searches for queries, float32 `[batch, dimension]`.
+
+        Returns:
+          Block ids, int64, and exact scores, float32, `[batch, k]`, best first; -1 and -inf where there are fewer.
+        """
 
 
 class ExactGraphSearcher(GraphSearcher):
@@ -27,7 +30,7 @@ class ExactGraphSearcher(GraphSearcher):
 
     def __init__(self, embeddings: np.ndarray):
         super().__init__()
-        self._embeddings = _variable(embeddings)
+        self._embeddings = tf.Variable(embeddings, trainable=False, name='block_embeddings')
 
     def search(self, queries, k):
         scores, block_ids = tf.math.top_k(tf.matmul(queries, self._embeddings, transpose_b=True), k)
@@ -35,22 +38,21 @@ class ExactGraphSearcher(GraphSearcher):
 
 
 class IvfGraphSearcher(GraphSearcher):
-    """Approximate search with core operations, for more blocks: a stock TensorFlow Serving runs it.
+    """Approximate search with core operations: a stock TensorFlow Serving runs it.
 
     Args:
-      embeddings: of the blocks, float32 `[blocks, dimension]`.
+      index: an index, which looks as far as it was tuned to.
     """
 
-    def __init__(self, embeddings: np.ndarray):
+    def __init__(self, index: IvfSearcher):
         super().__init__()
-        searcher = IvfSearcher.build([embeddings])
-        self._graph = searcher.graph
-        self._effort_for = searcher.effort_for
+        self._graph = index.graph
+        self._effort_for = index.effort_for
 
     def search(self, queries, k):
         effort = self._effort_for(k)
         block_ids, scores = self._graph.search(queries, k, effort.leaves, effort.reordered)
-        return tf.cast(block_ids, tf.int64), scores
+        return tf.ensure_shape(tf.cast(block_ids, tf.int64), [None, k]), tf.ensure_shape(scores, [None, k])
 
 
 class ScannGraphSearcher(GraphSearcher):
@@ -65,7 +67,7 @@ class ScannGraphSearcher(GraphSearcher):
 
     def __init__(self, embeddings: np.ndarray):
         super().__init__()
-        self._embeddings = _variable(embeddings)
+        self._embeddings = tf.Variable(embeddings, trainable=False, name='block_embeddings')
         self._operations = import_scann().scann_ops
         builder = self._operations.builder(embeddings, self._CANDIDATES, 'dot_product')
         if len(embeddings) < 1000:
@@ -82,24 +84,6 @@ class ScannGraphSearcher(GraphSearcher):
         found = tf.cast(found, tf.int64)
         # ScaNN pads with id 0 and the score NaN.
         exact = tf.einsum('bd,bkd->bk', queries, tf.gather(self._embeddings, found))
-        exact = tf.where(tf.math.is_nan(scores), float('-inf'), exact)
-        best, order = tf.math.top_k(exact, k)
-        return tf.gather(found, order, batch_dims=1), best
-
-
-SEARCHERS = {'exact': ExactGraphSearcher, 'ivf': IvfGraphSearcher, 'scann': ScannGraphSearcher}
-
-
-def make_searcher(name: str, embeddings: np.ndarray) -> GraphSearcher:
-    """The searcher of that name.
-
-    Raises:
-      RealmError: if there is none.
-    """
-    if name not in SEARCHERS:
-        raise RealmError(f'There is no searcher {name!r} for an export; there are {", ".join(SEARCHERS)}.')
-    return SEARCHERS[name](embeddings)
-
-
-def _variable(embeddings: np.ndarray) -> tf.Variable:
-    return tf.Variable(embeddings, trainable=False, name='block_embeddings')
+        is_padding = tf.math.is_nan(scores)
+        best, order = tf.math.top_k(tf.where(is_padding, float('-inf'), exact), k)
+        return tf.gather(tf.where(is_padding, tf.constant(-1, tf.int64), found), order, batch_dims=1), best

@@ -5,6 +5,8 @@ from etils import epath
 from realm_tf.artifacts import MANIFEST
 
 KIND = 'export'
+# What a server calls it.
+MODEL_NAME = 'realm'
 
 
 def newest_version(base: epath.PathLike) -> int:

@@ -19,6 +19,7 @@ _PROGRAMS = {
     'embed': 'beam_jobs.embed_blocks',
     'export': 'export',
     'ask': 'export.ask',
+    'serve': 'export.serve',
 }
 
 
@@ -67,6 +68,7 @@ _program(corpus, 'tag-spans', 'Find named entities and dates in blocks (an Apach
 _program(realm, 'embed', 'Embed the blocks of a corpus with many workers (an Apache Beam job).')
 _program(realm, 'export', 'Write a QA model as one SavedModel: question in, answer and evidence out.')
 _program(realm, 'ask', 'Ask an exported model.')
+_program(realm, 'serve', 'Serve an exported model: a page to ask it, and the interfaces of TensorFlow Serving.')
 
 
 def configured(*sections: str):

@@ -153,7 +153,7 @@ def tiny_model(
 
     run = tmp_path_factory.mktemp('tiny-model')
     config = load_config('tiny', overrides={'encoder.dropout': 0.0, 'finetune.reader_length': 72})
-    paths = {'corpus': tiny_corpus, 'embeddings': tiny_embeddings}
+    paths = {'corpus': tiny_corpus, 'encoder': tiny_encoder, 'embeddings': tiny_embeddings}
     inputs = {role: open_artifact(path, role).digest for role, path in paths.items()}
     prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs)
     questions = read_questions(tiny_questions).questions

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from export.ask import Answer
+from export.answers import Answer
 
 
 def ask(*arguments, typed=None):
@@ -18,16 +18,8 @@ def ask(*arguments, typed=None):
     )
 
 
-@pytest.fixture(scope='module')
-def export_path(tmp_path_factory, tiny_corpus, tiny_embeddings, tiny_model):
-    path = tmp_path_factory.mktemp('export') / 'model'
-    paths = [('--model', tiny_model), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings), ('--output', path)]
-    subprocess.run([sys.executable, '-m', 'export', *(str(part) for pair in paths for part in pair)], check=True)
-    return path
-
-
-def test_the_answer_is_marked_in_its_passage(export_path):
-    ended = ask('--model', export_path, 'When was Alba founded?')
+def test_the_answer_is_marked_in_its_passage(tiny_export):
+    ended = ask('--model', tiny_export, 'When was Alba founded?')
     assert ended.returncode == 0 and not ended.stderr, ended.stderr
     question, answer, figures, *passage = ended.stdout.splitlines()
     assert question == 'When was Alba founded?'
@@ -35,8 +27,8 @@ def test_the_answer_is_marked_in_its_passage(export_path):
     assert 'probability 0.' in figures and 'from “' in figures
 
 
-def test_without_a_question_it_reads_them(export_path):
-    ended = ask('--model', export_path, '--top', '2', typed='When was Alba founded?\n\nWho founded Dorn?\n')
+def test_without_a_question_it_reads_them(tiny_export):
+    ended = ask('--model', tiny_export, '--top', '2', typed='When was Alba founded?\n\nWho founded Dorn?\n')
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count('probability') == 4
 

@@ -1,5 +1,6 @@
 """The SavedModel answers as the host does, whatever it is asked, also where Python is not."""
 
+import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -15,9 +16,10 @@ from hypothesis import strategies
 from export import packing as in_graph
 from export.ask import Answerer
 from realm_tf.corpus.block_store import BlockStore
+from realm_tf.evaluation.metrics import normalize_answer
 from realm_tf.evaluation.predictor import Predictor
 from realm_tf.search.embeddings import Embeddings
-from realm_tf.search.index import open_index
+from realm_tf.search.index import build_index, open_index
 from realm_tf.text import packing as on_host
 from realm_tf.text.ragged import Ragged
 from realm_tf.weights.model_artifact import Model
@@ -27,9 +29,13 @@ HOSTILE = ['', ' ', '?', '\x00', '日本語の質問', 'é' * 3000, 'word ' * 20
 
 
 @pytest.fixture(scope='module', params=['exact', 'ivf', 'scann'])
-def export_path(request, tmp_path_factory, tiny_corpus, tiny_embeddings, tiny_model):
+def export_path(request, tmp_path_factory, tiny_corpus, tiny_embeddings, tiny_model, tiny_config):
     path = tmp_path_factory.mktemp('export') / request.param
     paths = [('--model', tiny_model), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings), ('--output', path)]
+    if request.param == 'ivf':
+        index = path.with_name('index')
+        build_index(tiny_embeddings, index, dataclasses.replace(tiny_config.index, searcher='ivf'))
+        paths.append(('--index', index))
     arguments = [str(part) for pair in paths for part in pair]
     command = [sys.executable, '-m', 'export', *arguments, '--searcher', request.param]
     subprocess.run(command, check=True)
@@ -39,43 +45,85 @@ def export_path(request, tmp_path_factory, tiny_corpus, tiny_embeddings, tiny_mo
 
 
 @pytest.fixture(scope='module')
+def loaded(export_path):
+    return tf.saved_model.load(str(export_path / '1'))
+
+
+@pytest.fixture(scope='module')
 def answerer(export_path):
     return Answerer(export_path)
 
 
-def test_it_answers_as_the_host_does(answerer, tiny_corpus, tiny_embeddings, tiny_index, tiny_model):
+def run(loaded, signature, **inputs):
+    texts = {name: tf.constant(values, tf.string) for name, values in inputs.items()}
+    return {name: values.numpy() for name, values in loaded.signatures[signature](**texts).items()}
+
+
+def test_it_answers_as_the_host_does(export_path, answerer, tiny_corpus, tiny_embeddings, tiny_index, tiny_model):
     corpus = BlockStore.open(tiny_corpus)
     embeddings = Embeddings.open(tiny_embeddings)
-    predictor = Predictor.of_model(
-        Model.open(tiny_model), corpus, embeddings, open_index(tiny_index, embeddings.artifact)
-    )
+    index = export_path.with_name('index') if export_path.name == 'ivf' else tiny_index
+    predictor = Predictor.of_model(Model.open(tiny_model), corpus, embeddings, open_index(index, embeddings.artifact))
     for question, prediction in zip(QUESTIONS, predictor.predict(QUESTIONS), strict=True):
         # Alone, where the host had a batch.
         (answers,) = answerer.ask([question])
-        best = answers[0]
-        span = prediction.spans[0]
-        assert (best.answer, best.start, best.limit) == (span.answer, span.start, span.limit)
-        assert best.text == corpus.texts(np.array([prediction.spans[0].block_id]))[0]
-        np.testing.assert_allclose(best.score, prediction.score, rtol=1e-4)
-        np.testing.assert_allclose(best.probability, prediction.probability, rtol=1e-3)
-        assert {answer.text for answer in answers} == set(corpus.texts(np.array(prediction.read)))
+        expected = prediction.answers(len(answers))
+        best = expected[0].best
+        assert (answers[0].answer, answers[0].start, answers[0].limit) == (best.answer, best.start, best.limit)
+        assert answers[0].text == corpus.texts(np.array([best.block_id]))[0]
+        np.testing.assert_allclose(answers[0].score, best.score, rtol=1e-4)
+        np.testing.assert_allclose(
+            [answer.probability for answer in answers], [answer.probability for answer in expected], rtol=1e-3
+        )
 
 
 def test_whatever_is_asked_the_answer_is_a_piece_of_its_passage(answerer):
     answers = answerer.ask(HOSTILE)
-    assert len(answers) == len(HOSTILE)
+    assert [bool(of_one) for of_one in answers] == [text not in ('', ' ', '\x00') for text in HOSTILE]
     for of_one in answers:
-        assert [answer.score for answer in of_one] == sorted((answer.score for answer in of_one), reverse=True)
-        assert 0 < sum(answer.probability for answer in of_one) <= 1.001
+        probabilities = [answer.probability for answer in of_one]
+        assert probabilities == sorted(probabilities, reverse=True) and sum(probabilities) <= 1.001
+        assert len({normalize_answer(answer.answer) or answer.answer for answer in of_one}) == len(of_one)
         for answer in of_one:
             assert answer.answer and answer.text.encode()[answer.start : answer.limit].decode() == answer.answer
             assert answer.marked('<', '>').replace('<', '').replace('>', '') == answer.text
 
 
-def test_bytes_that_are_no_utf8_are_answered_too(export_path, answerer):
-    model = tf.saved_model.load(str(export_path / '1'))
-    found = model.signatures['serving_default'](question=tf.constant([b'\xff\xfe', b'ok \xc3']))
-    assert np.isfinite(found['score'].numpy()).all()
+def test_batches_of_any_size_are_those_of_one(loaded):
+    questions = [f'{question} {number}' for number in range(13) for question in QUESTIONS]
+    together = run(loaded, 'serving_default', question=questions)
+    assert {len(values) for values in together.values()} == {39}
+    for row in (0, 19, 38):
+        alone = run(loaded, 'serving_default', question=questions[row : row + 1])
+        assert alone['answer'][0] == together['answer'][row]
+        np.testing.assert_allclose(alone['top_score'][0], together['top_score'][row], rtol=1e-4, atol=1e-5)
+    assert {len(values) for values in run(loaded, 'serving_default', question=[]).values()} == {0}
+
+
+def test_embeddings_are_those_of_the_index(loaded, tiny_corpus, tiny_embeddings):
+    corpus, rows = BlockStore.open(tiny_corpus), np.arange(20)
+    found = run(loaded, 'embed_document', title=corpus.titles(rows), text=corpus.texts(rows))['embedding']
+    np.testing.assert_allclose(found, Embeddings.open(tiny_embeddings).rows(rows), rtol=1e-3, atol=1e-4)
+    retrieved = run(loaded, 'retrieve', question=QUESTIONS)
+    queries = run(loaded, 'embed_query', question=QUESTIONS)['embedding']
+    blocks = (
+        Embeddings.open(tiny_embeddings).rows(retrieved['block_id'].reshape(-1)).reshape(*retrieved['score'].shape, -1)
+    )
+    np.testing.assert_allclose(np.einsum('bd,bkd->bk', queries, blocks), retrieved['score'], rtol=1e-4, atol=1e-5)
+
+
+def test_a_text_of_ones_own_is_read(loaded):
+    texts = ['Elsö was founded on 3 May 1803 by Émile Short.', '', '\x00', 'word ' * 50_000]
+    found = run(loaded, 'read', question=['When was it founded?'] * len(texts), text=texts)
+    for text, answer, start, limit in zip(texts, found['answer'], found['start'], found['limit'], strict=True):
+        assert text.encode()[start:limit] == answer
+    assert [bool(answer) for answer in found['answer']] == [True, False, False, True]
+    assert (found['probability'] > 0).tolist() == [True, False, False, True]
+
+
+def test_bytes_that_are_no_utf8_and_a_megabyte_are_answered_too(loaded):
+    found = run(loaded, 'serving_default', question=[b'\xff\xfe', b'ok \xc3', b'x' * (1 << 20)])
+    assert np.isfinite(found['score']).all()
 
 
 def test_the_same_bits_in_a_batch_and_alone_up_to_rounding(answerer):
@@ -86,13 +134,20 @@ def test_the_same_bits_in_a_batch_and_alone_up_to_rounding(answerer):
         np.testing.assert_allclose([a.score for a in alone], [a.score for a in of_one], rtol=1e-4, atol=1e-5)
 
 
-def test_the_signatures_say_what_is_read(export_path):
-    model = tf.saved_model.load(str(export_path / '1'))
-    assert set(model.signatures) == {'serving_default', 'retrieve'}
-    found = model.signatures['retrieve'](question=tf.constant(QUESTIONS))
-    scores = found['score'].numpy()
-    assert scores.shape == found['title'].shape == found['text'].shape
-    assert (np.diff(scores, axis=1) <= 0).all()
+def test_the_blocks_that_are_read_are_sorted(loaded):
+    assert set(loaded.signatures) == {'serving_default', 'retrieve', 'embed_query', 'embed_document', 'read'}
+    found = run(loaded, 'retrieve', question=QUESTIONS)
+    assert found['score'].shape == found['title'].shape == found['text'].shape
+    assert (np.diff(found['score'], axis=1) <= 0).all()
+
+
+def test_weights_are_stored_once(export_path, tiny_model, tiny_embeddings):
+    weights = sum(path.stat().st_size for path in tiny_model.glob('*.safetensors'))
+    blocks = Embeddings.open(tiny_embeddings)
+    # Vectors and, with an index, codes; texts; the graph has a vocabulary of some megabytes, and no weights.
+    allowed = weights + 3 * len(blocks) * blocks.dimension * 4 + 2_000_000
+    assert (export_path / '1' / 'variables' / 'variables.data-00000-of-00001').stat().st_size < allowed
+    assert (export_path / '1' / 'saved_model.pb').stat().st_size < 10_000_000
 
 
 def test_the_session_loader_of_the_c_api_opens_it(export_path, answerer):
@@ -111,10 +166,8 @@ def test_the_session_loader_of_the_c_api_opens_it(export_path, answerer):
         'inputs': {signature.inputs['question'].name: QUESTIONS},
         'outputs': {name: signature.outputs[name].name for name in wanted},
     }
-    loader = pathlib.Path(__file__).with_name('session_loader.py')
-    ended = subprocess.run(
-        [sys.executable, str(loader)], input=json.dumps(request), capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, '-m', 'tests.export.session_loader']
+    ended = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
     expected = [answers[0] for answers in answerer.ask(QUESTIONS)]
@@ -147,6 +200,9 @@ def test_packing_in_the_graph_is_packing_on_the_host(vocabulary, questions, data
     token_ids, segment_ids, starts = in_graph.pack_reader_inputs(
         graph_questions, graph_bodies, length, vocabulary, question_length=question_length
     )
-    np.testing.assert_array_equal(token_ids, expected.token_ids)
-    np.testing.assert_array_equal(segment_ids, expected.segment_ids)
+    # Columns that are padding in all rows are left out.
+    width = token_ids.shape[1]
+    np.testing.assert_array_equal(token_ids, expected.token_ids[:, :width])
+    np.testing.assert_array_equal(segment_ids, expected.segment_ids[:, :width])
+    assert (expected.token_ids[:, width:] == vocabulary.pad_id).all()
     np.testing.assert_array_equal(starts, expected.second_starts)

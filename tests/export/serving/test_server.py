@@ -1,0 +1,232 @@
+"""The server, as a real process, over real HTTP."""
+
+import concurrent.futures
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+import pytest
+
+from tests.export.serving.parrot import AFTER, BEFORE, POISON, write_parrot
+from tests.export.serving.servers import started
+
+
+def test_rows_are_answered_by_rows(parrot_server):
+    found = parrot_server.predict({'instances': ['one', {'b64': 'dHdv'}], 'signature_name': 'serving_default'})
+    assert found.status == 200 and found.headers['content-type'] == 'application/json'
+    first, second = found.json()['predictions']
+    assert (first['answer'], second['answer']) == ('one', 'two')
+    assert first['top_text'] == [f'{BEFORE}one{AFTER}'] * 2
+    # As short as a float32 can be written.
+    assert first['probability'] == 0.7
+    named = parrot_server.predict({'instances': [{'question': 'one'}, {'question': 'two'}]})
+    assert named.json() == found.json()
+
+
+def test_columns_are_answered_by_columns(parrot_server):
+    plain = parrot_server.predict({'inputs': ['one', 'two']}).json()['outputs']
+    assert plain == parrot_server.predict({'inputs': {'question': ['one', 'two']}}).json()['outputs']
+    assert plain['answer'] == ['one', 'two'] and plain['score'] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ('body', 'sentence'),
+    [
+        (b'', 'JSON Parse error: The document is empty'),
+        (b'{', 'JSON Parse error'),
+        (b'\xff', 'not UTF-8'),
+        (b'[' * 100_000, 'nested too deeply'),
+        (b'[]', 'not object'),
+        (b'{}', "Missing 'inputs' or 'instances' key"),
+        ({'instances': ['a'], 'inputs': ['a']}, 'only one of'),
+        ({'instances': []}, "No values in 'instances' array"),
+        ({'instances': 'a'}, "Expecting 'instances' to be a list/array"),
+        ({'instances': ['a', {'question': 'b'}]}, "Item 1 of 'instances'"),
+        ({'instances': [{'questions': 'a'}]}, 'Keys must be equal to: question'),
+        ({'instances': [['a'], ['b']]}, 'nested 2 lists deep'),
+        ({'instances': [1]}, "JSON Value: 1 of input 'question' is not of expected type: DT_STRING"),
+        ({'instances': [None]}, 'DT_STRING'),
+        ({'instances': [{'b64': '%'}]}, 'Unable to base64 decode'),
+        ({'inputs': {'other': ['a']}}, "Missing named input: question in 'inputs' object."),
+        ({'inputs': 'a'}, 'nested 0 lists deep'),
+        ({'inputs': []}, 'between 1 and 4096 rows'),
+        ({'inputs': ['a'], 'signature_name': 3}, "'signature_name' key must be a string"),
+        ({'inputs': ['a'], 'signature_name': 'no'}, 'Serving signature name: "no" not found in signature def'),
+        ({'inputs': ['a'] * 4097}, 'between 1 and 4096 rows; this one has 4097'),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said(parrot_server, body, sentence):
+    found = parrot_server.predict(body)
+    assert found.status == 400
+    assert set(found.json()) == {'error'} and sentence in found.json()['error']
+
+
+def test_other_routes(parrot_server):
+    assert parrot_server.predict({'instances': ['a']}, '/v1/models/realm/versions/1:predict').status == 200
+    assert parrot_server.predict({'instances': ['a']}, '/v1/models/realm/versions/9:predict').status == 404
+    assert parrot_server.predict({'instances': ['a']}, '/v1/models/other:predict').status == 400
+    status = parrot_server.get('/v1/models/realm').json()['model_version_status']
+    assert [(state['version'], state['state']) for state in status] == [('1', 'AVAILABLE')]
+    assert parrot_server.get('/healthz').json() == {'status': 'ok', 'version': 1}
+    assert parrot_server.get('/nowhere').status == 404
+
+
+def test_a_body_that_is_too_long_is_not_read(parrot_server):
+    assert parrot_server.predict(b' ' * (9 << 20)).status == 413
+    assert parrot_server.predict({'instances': ['a']}).status == 200
+
+
+def test_any_text_is_answered(parrot_server):
+    texts = ['', ' ', '\x00', 'é' * 100_000, 'x' * (1 << 20), '日本語', '\ud800']
+    rows = parrot_server.predict(json.dumps({'instances': texts}).encode()).json()['predictions']
+    assert [row['answer'] for row in rows] == [*texts[:-1], '?']
+
+
+def test_4096_rows_in_one_request(parrot_server):
+    questions = [f'question {number}' for number in range(4096)]
+    rows = parrot_server.predict({'instances': questions}).json()['predictions']
+    assert [row['answer'] for row in rows] == questions
+
+
+def test_an_error_is_only_for_the_request_that_makes_it(parrot_server):
+    questions = [POISON if number % 5 == 0 else f'question {number}' for number in range(100)]
+
+    def ask(question):
+        return parrot_server.predict({'instances': [question]})
+
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        answers = list(pool.map(ask, questions))
+    for question, found in zip(questions, answers, strict=True):
+        if question == POISON:
+            assert found.status == 400 and 'the parrot is poisoned' in found.json()['error']
+        else:
+            assert found.json()['predictions'][0]['answer'] == question
+
+
+def test_the_metrics_are_those_of_prometheus(parrot_server):
+    from prometheus_client.parser import text_string_to_metric_families
+
+    def values():
+        families = text_string_to_metric_families(parrot_server.get('/metrics').data.decode())
+        return {
+            (sample.name, *sorted(sample.labels.items())): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+    answered = ('realm_requests_total', ('code', 'OK'), ('interface', 'rest'))
+    before = values()
+    parrot_server.predict({'instances': ['a', 'b', 'c']})
+    after = values()
+    assert after['realm_questions_total',] - before['realm_questions_total',] == 3
+    assert after[answered] - before.get(answered, 0) == 1
+    assert after['realm_model_version',] == 1 and after['realm_waiting',] == 0
+
+
+def test_text_of_the_corpus_is_escaped_on_the_page(parrot_server):
+    found = parrot_server.get('/', question='<i>who</i>')
+    html = found.data.decode()
+    assert '<mark>&lt;i&gt;who&lt;/i&gt;</mark>' in html and '&lt;script&gt;document' in html
+    assert '<i>' not in html and '<img' not in html and html.count('<script') == 1
+    assert "default-src 'none'" in found.headers['content-security-policy']
+    assert '//' not in html.replace('<!doctype', ''), 'no assets from elsewhere'
+
+
+def test_an_empty_question_is_told(parrot_server):
+    found = parrot_server.get('/', question='  ')
+    assert found.status == 400 and 'The question is empty.' in found.data.decode()
+    assert parrot_server.get('/').status == 200
+
+
+def test_a_failure_is_told_on_the_page(parrot_server):
+    found = parrot_server.get('/', question=POISON)
+    assert found.status == 400 and 'the parrot is poisoned' in found.data.decode()
+
+
+def test_a_newer_version_takes_over_and_no_request_is_lost(tmp_path):
+    base = tmp_path / 'model'
+    write_parrot(base, 1)
+    with started(base) as server:
+        stop = threading.Event()
+
+        def client(name):
+            scores = []
+            while not stop.is_set():
+                question = f'question {len(scores)} of {name}'
+                found = server.predict({'instances': [question]})
+                assert found.status == 200, found.data
+                (row,) = found.json()['predictions']
+                assert row['answer'] == question
+                scores.append(row['score'])
+            return scores
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            clients = [pool.submit(client, name) for name in range(8)]
+            # A version that is not whole, one that cannot be opened, and a good one.
+            (base / '2').mkdir()
+            write_parrot(base, 3)
+            version_is(server, 3)
+            write_parrot(base, 4)
+            (base / '4' / 'saved_model.pb').write_bytes(b'')
+            write_parrot(base, 5)
+            version_is(server, 5)
+            stop.set()
+            of_clients = [client.result() for client in clients]
+        for scores in of_clients:
+            assert scores == sorted(scores) and set(scores) <= {1, 3, 5}
+        assert {1, 5} <= {score for scores in of_clients for score in scores}
+        assert server.stop() == 0
+
+
+def version_is(server, version):
+    while server.get('/healthz').json()['version'] != version:
+        assert server.process.poll() is None
+        time.sleep(0.05)
+
+
+def test_sigterm_ends_it_after_the_requests_that_have_come(parrot_base):
+    with started(parrot_base, '--max-batch', '1') as server:
+        # More rows than are computed before the signal comes, one a batch.
+        body = json.dumps({'instances': [f'question {number}' for number in range(1000)]}).encode()
+        with socket.create_connection(urllib.parse.urlsplit(server.url).netloc.split(':')) as connection:
+            head = f'POST /v1/models/realm:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n'
+            connection.sendall(head.encode() + body)
+            while not server.get('/metrics').data.decode().split('\nrealm_questions_total ')[1].startswith(('1', '2')):
+                time.sleep(0.01)
+            server.process.send_signal(signal.SIGTERM)
+            received = b''
+            while chunk := connection.recv(1 << 16):
+                received += chunk
+        assert received.startswith(b'HTTP/1.1 200')
+        assert len(json.loads(received.partition(b'\r\n\r\n')[2])['predictions']) == 1000
+        assert server.process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (('--model', 'nowhere'), 'There is no export at nowhere'),
+        ((), "Missing option '--model'"),
+        (('--model', 'nowhere', '--port', '70000'), '70000'),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(arguments, sentence):
+    ended = subprocess.run(
+        [sys.executable, '-m', 'export.serve', *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert sentence in ended.stderr and 'Traceback' not in ended.stderr
+
+
+def test_a_port_that_is_taken_is_said(parrot_base):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        arguments = ['--model', str(parrot_base), '--port', str(taken.getsockname()[1])]
+        ended = subprocess.run(
+            [sys.executable, '-m', 'export.serve', *arguments], capture_output=True, text=True, check=False
+        )
+    assert ended.returncode == 2 and 'Name another --port' in ended.stderr

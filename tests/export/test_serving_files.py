@@ -1,0 +1,126 @@
+"""What TensorFlow Serving is given, read back as it reads it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+from export.answers import answers_of
+from export.serving.served_model import ServedModel
+from export.serving_files import FOLDER, memory_bytes, read_warm_up
+from realm_tf.config import load_config
+
+
+def test_the_model_configuration_is_one(tiny_export):
+    text = (tiny_export / FOLDER / 'models.config').read_text()
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    (model,) = config.model_config_list.config
+    assert (model.name, model.base_path, model.model_platform) == ('realm', '/models/realm', 'tensorflow')
+
+
+def test_manifests_mount_the_model_and_agree_on_memory(tiny_export):
+    compose = yaml.safe_load((tiny_export / FOLDER / 'compose.yaml').read_text())['services']['realm']
+    deployment, service = yaml.safe_load_all((tiny_export / FOLDER / 'kubernetes.yaml').read_text())
+    (container,) = deployment['spec']['template']['spec']['containers']
+    assert compose['command'] == container['args'] and compose['image'] == container['image']
+    assert compose['volumes'][0]['target'] == container['volumeMounts'][0]['mountPath'] == '/models/realm'
+    memory = int(compose['mem_limit'].removesuffix('m'))
+    assert container['resources']['limits']['memory'] == f'{memory}Mi' and memory >= 768
+    assert {port['targetPort'] for port in service['spec']['ports']} == {port['name'] for port in container['ports']}
+    for argument in container['args']:
+        name, _, path = argument.partition('=/models/realm/')
+        assert not path or (tiny_export / path).exists(), name
+
+
+def test_memory_grows_with_what_it_is_for():
+    tiny, base = load_config('tiny'), load_config('base')
+    assert memory_bytes(1 << 30, 1000, base) > memory_bytes(1 << 30, 1000, tiny)
+    assert memory_bytes(10 << 30, 0, tiny) > 20 << 30
+    assert memory_bytes(0, 13_000_000, tiny) - memory_bytes(0, 0, tiny) > 2 << 30
+
+
+def test_the_warm_up_is_replayed(tiny_export):
+    requests = read_warm_up(tiny_export / '1')
+    assert {name for name, _ in requests} == {'serving_default', 'retrieve'}
+    assert requests[0][1]['question'].tolist() == [b'What is Alba?']
+    assert max(len(inputs['question']) for _, inputs in requests) > 1
+    model = ServedModel(tiny_export / '1')
+    for name, inputs in requests:
+        outputs = model.run(name, inputs)
+        assert {len(values) for values in outputs.values()} == {len(inputs['question'])}
+        if name == 'serving_default':
+            found = answers_of({name: values.tolist() for name, values in outputs.items()})
+            assert all(found) and np.isfinite(outputs['score']).all()
+    model.close()
+
+
+def test_questions_of_ones_own_and_an_edited_corpus(
+    tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_model, tiny_questions
+):
+    """A model whose corpus was edited is exported again, without training, as the next version."""
+    paths = {
+        '--model': tiny_model,
+        '--corpus': tiny_corpus,
+        '--embeddings': tiny_embeddings,
+        '--output': tmp_path / 'm',
+    }
+
+    def export(paths, *arguments):
+        command = [sys.executable, '-m', 'export', *(str(part) for pair in paths.items() for part in pair), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    ended = export(paths, '--questions', str(tiny_questions), '--min-probability', '1')
+    assert ended.returncode == 0, ended.stderr
+    first = json.loads(tiny_questions.read_text().splitlines()[0])['question']
+    assert read_warm_up(tmp_path / 'm' / '1')[0][1]['question'].tolist() == [first.encode()]
+    model = ServedModel(tmp_path / 'm' / '1')
+    # Nothing is as probable as that.
+    assert model.run('', {'question': np.array([first.encode()], object)})['answer'].tolist() == [b'']
+    model.close()
+
+    edited = write_edited_corpus(tmp_path, tiny_corpus)
+    embeddings = tmp_path / 'embeddings'
+    command = ['--corpus', edited, '--encoder', tiny_encoder, '--output', embeddings, '--preset', 'tiny']
+    subprocess.run([sys.executable, '-m', 'beam_jobs.embed_blocks', *map(str, command)], check=True)
+    of_edited = paths | {'--corpus': edited, '--embeddings': embeddings}
+    ended = export(of_edited)
+    assert ended.returncode == 2 and 'was not made from the corpus' in ended.stderr
+    ended = export(of_edited, '--update')
+    assert ended.returncode == 0, ended.stderr
+    model = ServedModel(tmp_path / 'm' / '2')
+    found = model.run('retrieve', {'question': np.array([b'Zembla'], object)})
+    assert model.version == 2 and found['title'][0, 0].startswith(b'Zembla')
+    model.close()
+
+
+def write_edited_corpus(tmp_path, tiny_corpus):
+    lines = [
+        {'id': f'{number}', 'title': f'Zembla {number}', 'text': f'Zembla {number} is a new town. It lies in Peru.'}
+        for number in range(20)
+    ]
+    (tmp_path / 'new.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    arguments = ['--input', tmp_path / 'new.jsonl', '--vocabulary', tiny_corpus / 'vocab.txt']
+    arguments += ['--output', tmp_path / 'edited', '--preset', 'tiny', '--set', 'corpus.block_length=48']
+    subprocess.run([sys.executable, '-m', 'beam_jobs.build_corpus', *map(str, arguments)], check=True)
+    return tmp_path / 'edited'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (('--searcher', 'ivf'), '--searcher ivf needs --index'),
+        (('--index', 'somewhere'), '--searcher ivf needs --index'),
+        (('--update',), 'nowhere'),
+    ],
+)
+def test_what_is_wrong_is_said(arguments, sentence):
+    paths = ('--model', 'nowhere', '--corpus', 'nowhere', '--embeddings', 'nowhere', '--output', 'nowhere')
+    ended = subprocess.run(
+        [sys.executable, '-m', 'export', *paths, *arguments], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2 and sentence in ended.stderr and 'Traceback' not in ended.stderr
