@@ -32,6 +32,7 @@ COMMANDS = [
         ['embed'],
         ['index'],
         ['finetune'],
+        ['plan'],
     ),
     *(['evaluate'], ['export'], ['ask'], ['quickstart'], ['corpus'], ['corpus', 'build'], ['corpus', 'tag-spans']),
 ]
@@ -77,6 +78,8 @@ def test_every_command_has_help_with_its_defaults(command):
         (['corpus', 'build', '--input', 'nowhere', '--vocabulary', 'v', '--output', 'c'], 'nowhere'),
         (['export', '--model', 'nowhere', '--corpus', 'c', '--embeddings', 'e', '--output', 'o'], 'nowhere'),
         (['evaluate', '--corpus', '.', '--embeddings', '.', '--questions', __file__, '--output', 'x'], 'either'),
+        (['plan'], 'Give --blocks'),
+        (['plan', '--blocks', '9', '--run', '.', '--blocks-per-second', '1'], 'tells of no step'),
         (['pretrian'], "No such command 'pretrian'"),
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',
