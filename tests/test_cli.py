@@ -32,9 +32,9 @@ COMMANDS = [
         ['embed'],
         ['index'],
         ['finetune'],
-        ['plan'],
     ),
     *(['evaluate'], ['export'], ['ask'], ['quickstart'], ['corpus'], ['corpus', 'build'], ['corpus', 'tag-spans']),
+    ['plan'],
 ]
 
 
