@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -70,7 +69,6 @@ class BlockEmbedder:
           tell: is told, batch by batch and from any thread, what was done: how many `blocks` were embedded or `reused`,
             how many `tokens` and how much `padding` was embedded, and how often a batch was `halved`.
         """
-        started = time.monotonic()
         ids = np.arange(blocks.start, blocks.stop)
         titles = self._corpus.title_ids(ids).truncated(min(MAX_TITLE_LENGTH, self._corpus.block_length - 3))
         bodies = self._corpus.body_ids(ids).truncated(self._corpus.block_length - 3 - titles.lengths)
@@ -93,7 +91,6 @@ class BlockEmbedder:
         # A batch that failed is seen here.
         for _ in self._threads.map(embed_batch, batches):
             pass
-        logging.getLogger(__name__).info('Embedded blocks %s in %.1f s.', blocks, time.monotonic() - started)
         return EmbeddedBlocks(embeddings, contents)
 
     @property
@@ -112,13 +109,15 @@ class BlockEmbedder:
         try:
             # [batch, dimension]
             embedded = self._embed_document(token_ids=packed.token_ids, segment_ids=packed.segment_ids)['embedding']
+            # A GPU computes on; what goes wrong there is seen here.
+            embeddings = embedded.numpy()
         except self._ran_out_of_memory as error:
             if num_rows == 1:
                 raise RealmError(
                     f'Memory ran out over one block of {length} wordpieces. Give the workers more memory, or start '
                     'fewer of them on a machine.'
                 ) from error
-            self._tokens_that_fit = num_rows * length // 2
+            self._tokens_that_fit = min(self._tokens_that_fit, num_rows * length // 2)
             counts.update(halved=1)
             logging.getLogger(__name__).warning(
                 'Memory ran out over a batch of %d × %d wordpieces: it is halved, and so are all as large.',
@@ -127,7 +126,7 @@ class BlockEmbedder:
             return self._embed_rows(titles, bodies, length, counts)
         tokens = int((3 + titles.lengths + bodies.lengths).sum())
         counts.update(blocks=num_rows, tokens=tokens, padding=packed.token_ids.size - tokens)
-        return embedded.numpy()
+        return embeddings
 
 
 def batches_by_length(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[tuple[np.ndarray, int]]:
