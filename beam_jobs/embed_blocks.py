@@ -108,14 +108,19 @@ def embed_shards(shards: Sequence[Shard], num_blocks: int, options: PipelineOpti
     watchdog = Watchdog(60 * minutes, _stalled(minutes, options.view_as(StandardOptions).runner))
     progress = progress_of_reports([shard.report for shard in shards], num_blocks, done, watchdog)
     with run_pipeline(options, progress) as pipeline:
-        (
-            pipeline
-            | 'Shards' >> beam.Create(shards)
-            | 'Spread over workers' >> beam.Reshuffle()
-            | 'Embed' >> beam.ParDo(EmbedShard(embedder))
-        )
+        add_steps(pipeline, shards, embedder)
     counters = pipeline.result.metrics().query(MetricsFilter().with_namespace('embed_blocks'))['counters']
     return dict.fromkeys(COUNTS, 0) | {counter.key.metric.name: counter.result for counter in counters}
+
+
+def add_steps(pipeline: beam.Pipeline, shards: Sequence[Shard], embedder: Mapping[str, Any]) -> None:
+    """Adds the steps of the job to a pipeline; arguments as of `embed_shards`."""
+    (
+        pipeline
+        | 'Shards' >> beam.Create(shards)
+        | 'Spread over workers' >> beam.Reshuffle()
+        | 'Embed' >> beam.ParDo(EmbedShard(embedder))
+    )
 
 
 class EmbedShard(beam.DoFn):

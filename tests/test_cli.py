@@ -37,6 +37,7 @@ COMMANDS = [
         ['finetune'],
     ),
     *(['evaluate'], ['export'], ['ask'], ['quickstart'], ['corpus'], ['corpus', 'build'], ['corpus', 'tag-spans']),
+    ['plan'],
 ]
 
 
@@ -86,6 +87,8 @@ def test_every_command_has_help_with_its_defaults(command):
             'either --encoder or --model',
         ),
         (['questions', '--from', __file__, '--output', 'x'], 'holds no usable question'),
+        (['plan'], 'Give --blocks'),
+        (['plan', '--blocks', '9', '--run', '.', '--blocks-per-second', '1'], 'tells of no step'),
         (['pretrian'], "No such command 'pretrian'"),
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',

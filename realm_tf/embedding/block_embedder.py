@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from realm_tf.corpus.duplicates import hashes_of_blocks
 from realm_tf.embedding.reuse import ReusableEmbeddings
 from realm_tf.errors import RealmError
 from realm_tf.text.packing import MAX_TITLE_LENGTH, pack_documents
+from realm_tf.text.ragged import Ragged
 
 # Batches are padded to a multiple of this, so that a device sees few shapes.
 LENGTH_STEP = 16
@@ -53,7 +53,6 @@ class BlockEmbedder:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
         self._ran_out_of_memory = (tf.errors.ResourceExhaustedError, MemoryError)
         self._corpus = BlockStore.open(corpus)
-        self._lengths = self._corpus.lengths()
         self._model = tf.saved_model.load(str(epath.Path(encoder) / 'saved_model'))
         self._embed_document = self._model.signatures['embed_document']
         self._tokens_per_batch = tokens_per_batch
@@ -70,8 +69,10 @@ class BlockEmbedder:
           tell: is told, batch by batch and from any thread, what was done: how many `blocks` were embedded or `reused`,
             how many `tokens` and how much `padding` was embedded, and how often a batch was `halved`.
         """
-        started = time.monotonic()
-        contents = self._contents(blocks)
+        ids = np.arange(blocks.start, blocks.stop)
+        titles = self._corpus.title_ids(ids).truncated(min(MAX_TITLE_LENGTH, self._corpus.block_length - 3))
+        bodies = self._corpus.body_ids(ids).truncated(self._corpus.block_length - 3 - titles.lengths)
+        contents = hashes_of_blocks(titles, bodies)
         embeddings = np.empty((len(blocks), self._dimension), np.float32)
         rows = np.arange(len(blocks))
         if self._reusable is not None:
@@ -80,59 +81,52 @@ class BlockEmbedder:
             tell(Counter(reused=int(is_old.sum())))
 
         def embed_batch(batch: tuple[np.ndarray, int]) -> None:
-            of_batch, length = batch
+            of_batch, length = rows[batch[0]], min(batch[1], self._corpus.block_length)
             counts = Counter()
-            embeddings[rows[of_batch]] = self._embed_rows(blocks.start + rows[of_batch], length, counts)
+            embeddings[of_batch] = self._embed_rows(titles.take(of_batch), bodies.take(of_batch), length, counts)
             tell(counts)
 
-        batches = batches_by_length(self._lengths[blocks.start + rows], self._tokens_per_batch)
+        lengths = 3 + titles.lengths + bodies.lengths
+        batches = batches_by_length(lengths[rows], self._tokens_per_batch)
         # A batch that failed is seen here.
         for _ in self._threads.map(embed_batch, batches):
             pass
-        logging.getLogger(__name__).info('Embedded blocks %s in %.1f s.', blocks, time.monotonic() - started)
         return EmbeddedBlocks(embeddings, contents)
 
     @property
     def _dimension(self) -> int:
         return self._embed_document.structured_outputs['embedding'].shape[-1]
 
-    def _embed_rows(self, ids: np.ndarray, length: int, counts: Counter) -> np.ndarray:
+    def _embed_rows(self, titles: Ragged, bodies: Ragged, length: int, counts: Counter) -> np.ndarray:
         """Embeds one batch, or what memory has room for at a time, float32 `[batch, dimension]`."""
-        if len(ids) > 1 and len(ids) * length > self._tokens_that_fit:
-            middle = len(ids) // 2
-            return np.concatenate([self._embed_rows(half, length, counts) for half in (ids[:middle], ids[middle:])])
-        packed = pack_documents(
-            self._corpus.title_ids(ids),
-            self._corpus.body_ids(ids),
-            min(length, self._corpus.block_length),
-            self._corpus.vocabulary,
-        )
+        num_rows = titles.num_rows
+        if num_rows > 1 and num_rows * length > self._tokens_that_fit:
+            halves = np.array_split(np.arange(num_rows), 2)
+            return np.concatenate(
+                [self._embed_rows(titles.take(half), bodies.take(half), length, counts) for half in halves]
+            )
+        packed = pack_documents(titles, bodies, length, self._corpus.vocabulary)
         try:
             # [batch, dimension]
             embedded = self._embed_document(token_ids=packed.token_ids, segment_ids=packed.segment_ids)['embedding']
+            # A GPU computes on; what goes wrong there is seen here.
+            embeddings = embedded.numpy()
         except self._ran_out_of_memory as error:
-            if len(ids) == 1:
+            if num_rows == 1:
                 raise RealmError(
                     f'Memory ran out over one block of {length} wordpieces. Give the workers more memory, or start '
                     'fewer of them on a machine.'
                 ) from error
-            self._tokens_that_fit = len(ids) * length // 2
+            self._tokens_that_fit = min(self._tokens_that_fit, num_rows * length // 2)
             counts.update(halved=1)
             logging.getLogger(__name__).warning(
                 'Memory ran out over a batch of %d × %d wordpieces: it is halved, and so are all as large.',
                 *packed.token_ids.shape,
             )
-            return self._embed_rows(ids, length, counts)
-        tokens = int(self._lengths[ids].sum())
-        counts.update(blocks=len(ids), tokens=tokens, padding=packed.token_ids.size - tokens)
-        return embedded.numpy()
-
-    def _contents(self, blocks: range) -> np.ndarray:
-        """Hashes of what is embedded of each block, uint64 `[blocks]`."""
-        ids = np.arange(blocks.start, blocks.stop)
-        titles = self._corpus.title_ids(ids).truncated(MAX_TITLE_LENGTH)
-        bodies = self._corpus.body_ids(ids).truncated(self._corpus.block_length - 3 - titles.lengths)
-        return hashes_of_blocks(titles, bodies)
+            return self._embed_rows(titles, bodies, length, counts)
+        tokens = int((3 + titles.lengths + bodies.lengths).sum())
+        counts.update(blocks=num_rows, tokens=tokens, padding=packed.token_ids.size - tokens)
+        return embeddings
 
 
 def batches_by_length(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -47,6 +47,10 @@ def plan(
     corpus = BlockStore.open(corpus_path) if corpus_path else None
     if blocks is None and corpus is None:
         raise RealmError('Give --blocks, how many blocks there are to be, or --corpus.')
+    if seconds_per_step is not None:
+        step = Figure(seconds_per_step, 'given')
+    else:
+        step = Figure(measure.seconds_of_step(pathlib.Path(run)), f'the median of the steps of {run}') if run else None
     encoder = Encoder.open(encoder_path) if encoder_path else None
     if corpus and encoder:
         corpus.require_vocabulary(encoder.vocabulary, encoder_path)
@@ -62,10 +66,6 @@ def plan(
             measure.measure_index(directory / f'sample-{size}', size, shape.retriever.projection_size, config)
             for size in (index_sample // _SMALLER_SAMPLE, index_sample)
         ]
-    if seconds_per_step is not None:
-        step = Figure(seconds_per_step, 'given')
-    else:
-        step = Figure(measure.seconds_of_step(pathlib.Path(run)), f'the median of the steps of {run}') if run else None
     return make_plan(
         Known(
             blocks=blocks or len(corpus),

@@ -21,7 +21,7 @@ from realm_tf.artifacts import make_artifact, open_artifact
 from realm_tf.config import config_to_dict, load_config
 from realm_tf.corpus.arrow_shards import shard_name as corpus_shard_name
 from realm_tf.corpus.block_store import SHARDS, VOCABULARY, Block, BlockStore, write_blocks
-from realm_tf.embedding.block_embedder import LENGTH_STEP, batches_by_length
+from realm_tf.embedding.block_embedder import LENGTH_STEP
 from realm_tf.search.embeddings import Embeddings, contents_name, shard_name
 from realm_tf.text.packing import pack_documents
 from realm_tf.text.vocabulary import Vocabulary
@@ -417,17 +417,3 @@ def test_shards_hold_every_block_once_in_order(sizes, limit):
     assert max(len(shard.blocks) for shard in shards) <= limit
     names = [shard.embeddings for shard in shards]
     assert names == sorted(set(names))
-
-
-@hypothesis.given(
-    lengths=strategies.lists(strategies.integers(1, 300), max_size=60), tokens_per_batch=strategies.integers(1, 2000)
-)
-def test_batches_hold_every_row_once_and_are_bounded(lengths, tokens_per_batch):
-    lengths = np.array(lengths, np.int64)
-    batches = list(batches_by_length(lengths, tokens_per_batch))
-    rows = np.concatenate([rows for rows, _ in batches]) if batches else np.zeros(0)
-    assert sorted(rows) == list(range(len(lengths)))
-    for rows, length in batches:
-        assert length % LENGTH_STEP == 0
-        assert ((lengths[rows] <= length) & (lengths[rows] > length - LENGTH_STEP)).all()
-        assert len(rows) == 1 or len(rows) * length <= tokens_per_batch
