@@ -22,7 +22,7 @@ from benchmarks.search_measure import EXPECTED, QUERIES, K, read_vectors
 from benchmarks.search_ours import SEARCHERS
 from realm_tf.search.exact import ExactSearcher
 
-PEER = ('faiss-cpu', 'numpy')
+PEER = ('faiss-cpu', 'numpy', 'click')
 FAISS = ('FAISS IVF-PQ', 'FAISS HNSW32')
 _RECALLS = (0.90, 0.95, 0.97)
 
