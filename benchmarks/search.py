@@ -19,11 +19,12 @@ import numpy as np
 from benchmarks.machine import machine
 from benchmarks.peers import python_of
 from benchmarks.search_measure import EXPECTED, QUERIES, K, read_vectors
-from benchmarks.search_ours import SEARCHERS
+from benchmarks.search_ours import NUMPY, SEARCHERS
 from realm_tf.search.exact import ExactSearcher
 
-PEER = ('faiss-cpu', 'numpy')
+PEER = ('faiss-cpu', 'numpy', 'click')
 FAISS = ('FAISS IVF-PQ', 'FAISS HNSW32')
+ALL = (*SEARCHERS, NUMPY, *FAISS)
 _RECALLS = (0.90, 0.95, 0.97)
 
 
@@ -31,7 +32,7 @@ _RECALLS = (0.90, 0.95, 0.97)
 @click.option('--vectors', required=True, help='What benchmarks.search_vectors made.')
 @click.option('--scratch', required=True, help='Directory for the indexes; those that are there are not built again.')
 @click.option('--cores', default=1, show_default=True, help='On how many a search runs.')
-@click.option('--searcher', 'names', multiple=True, default=[*SEARCHERS, *FAISS], show_default=True, help='Which.')
+@click.option('--searcher', 'names', multiple=True, default=ALL, show_default=True, help='Which.')
 @click.option('--picture', help='An SVG to draw.')
 def main(vectors, scratch, cores, names, picture):
     """Measures every searcher."""
@@ -95,6 +96,8 @@ def _draw(results: dict[str, dict], picture: str) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True)
     for axis, how, title in zip(axes, ('one_by_one', 'in_batches'), ('one by one', 'in batches of 64'), strict=True):
         for name, result in results.items():
+            if len(result['curve']) == 1:
+                continue
             points = _frontier(result['curve'], how)
             axis.plot([recall for recall, _ in points], [speed for _, speed in points], marker='.', label=name)
         axis.set(xlabel=f'recall@{K}', xlim=(0.8, 1), yscale='log', title=title)

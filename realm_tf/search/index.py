@@ -96,8 +96,9 @@ def build_index(
     queries = _noisy_blocks(embeddings.shards, seed) if sample_queries is None else sample_queries
     with make_artifact(output, 'index', configuration=configuration, inputs=inputs, overwrite=overwrite) as draft:
         searcher = searcher_class(config.searcher).build(embeddings.shards, config.reordering)
-        tuning = queries[::2]
-        tune(searcher, tuning, _exact(embeddings, tuning, config.recall_at), config.recall)
+        if isinstance(searcher, PartitionedSearcher) and not searcher.is_exact:
+            tuning = queries[::2]
+            tune(searcher, tuning, _exact(embeddings, tuning, config.recall_at), config.recall)
         _save(searcher, embeddings, draft)
         del searcher
         measured = _measure(embeddings, queries[1::2] if len(queries) > 1 else queries, config, draft)

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hypothesis_numpy
 
 from realm_tf.environment import import_scann
 from realm_tf.errors import RealmError
+from realm_tf.search import scann_searcher
 from realm_tf.search.exact import ExactSearcher
 from realm_tf.search.index import searcher_class
 
@@ -271,3 +272,27 @@ def test_a_filter_looks_further_for_those_that_lack_alone(vectors, queries):
     assert widths == [(30, 8), (1, 32), (1, 128)]
     assert result.found.all() and not np.isin(result.block_ids[4], best[4]).any()
     np.testing.assert_array_equal(np.delete(result.block_ids, 4, axis=0), np.delete(best[:, :5], 4, axis=0))
+
+
+def test_scann_encodes_pieces_as_it_encodes_all(vectors, tmp_path, monkeypatch):
+    written = []
+    for at_once in (10_000, 1100):
+        monkeypatch.setattr(scann_searcher, '_BLOCKS_AT_ONCE', at_once)
+        directory = tmp_path / str(at_once)
+        directory.mkdir()
+        searcher_class('scann').build([vectors]).save(directory)
+        written.append({file.name: file.read_bytes() for file in directory.iterdir()})
+    assert written[0] == written[1]
+
+
+def test_int8_is_a_quarter_of_float32(vectors, queries, tmp_path):
+    found = {}
+    for reordering in ('float32', 'int8'):
+        (tmp_path / reordering).mkdir()
+        searcher = searcher_class('scann').build([vectors], reordering)
+        searcher.save(tmp_path / reordering)
+        found[reordering] = searcher.search(queries, 8)
+    sizes = [(tmp_path / name).stat().st_size for name in ('float32/dataset.npy', 'int8/int8_dataset.npy')]
+    assert sizes[0] > 3.9 * sizes[1]
+    assert (found['float32'].block_ids == found['int8'].block_ids).mean() > 0.9
+    np.testing.assert_allclose(found['int8'].scores, found['float32'].scores, rtol=0.02, atol=0.3)
