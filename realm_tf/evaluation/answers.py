@@ -1,5 +1,6 @@
 """Which blocks hold an answer, and where."""
 
+import array
 import collections
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
@@ -47,7 +48,8 @@ def blocks_with_answers(
     for row, question in enumerate(questions):
         for answer in question.answers:
             (patterns if question.is_regex else plain).add(answer, row)
-    found: list[list[int]] = [[] for _ in questions]
+    # Of a short answer they are many: numbers, not objects.
+    found = [array.array('q') for _ in questions]
     for block, text in _texts(corpus):
         for row in plain.rows_in(text) | patterns.rows_in(text):
             found[row].append(block)
