@@ -106,8 +106,8 @@ def swap(server, url, base, texts, expected) -> str:
         stop.set()
         answers = [right for asked in clients for right in asked.result()]
     return (
-        f'\nThe next version took over {seconds:.1f} s after it began to be copied; {len(answers)} questions meanwhile, '
-        f'{answers.count(False)} lost or wrong. Memory: {before} before, {most[0] / 1e6:.0f} MB at most, '
+        f'\nThe next version took over {seconds:.1f} s after it began to be copied; {len(answers)} questions '
+        f'meanwhile, {answers.count(False)} lost or wrong. Memory: {before} before, {most[0] / 1e6:.0f} MB at most, '
         f'{resident(server)} after.'
     )
 
