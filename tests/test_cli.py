@@ -35,7 +35,16 @@ COMMANDS = [
         ['index'],
         ['finetune'],
     ),
-    *(['evaluate'], ['export'], ['ask'], ['quickstart'], ['corpus'], ['corpus', 'build'], ['corpus', 'tag-spans']),
+    *(
+        ['evaluate'],
+        ['export'],
+        ['ask'],
+        ['serve'],
+        ['quickstart'],
+        ['corpus'],
+        ['corpus', 'build'],
+        ['corpus', 'tag-spans'],
+    ),
 ]
 
 
