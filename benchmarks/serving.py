@@ -107,8 +107,7 @@ def swap(server, url, base, texts, expected) -> str:
         answers = [right for asked in clients for right in asked.result()]
     return (
         f'\nThe next version took over {seconds:.1f} s after it began to be copied; {len(answers)} questions '
-        f'meanwhile, '
-        f'{answers.count(False)} lost or wrong. Memory: {before} before, {most[0] / 1e6:.0f} MB at most, '
+        f'meanwhile, {answers.count(False)} lost or wrong. Memory: {before} before, {most[0] / 1e6:.0f} MB at most, '
         f'{resident(server)} after.'
     )
 

@@ -85,7 +85,9 @@ def export(model, corpus, embeddings, index, output, searcher, min_probability, 
             f'{settings.reader_blocks}).'
         )
     path = epath.Path(output) / str(newest + 1)
-    with make_artifact(path, KIND, configuration=configuration, inputs=inputs) as draft:
+    # A server looks for numbers: it is not to see one before all of it is there.
+    unfinished = path.with_name(f'.{path.name}')
+    with make_artifact(unfinished, KIND, configuration=configuration, inputs=inputs) as draft:
         if searcher == 'ivf':
             graph_searcher = IvfGraphSearcher(open_index(index, embeddings))
         else:
@@ -94,6 +96,7 @@ def export(model, corpus, embeddings, index, output, searcher, min_probability, 
         save(QuestionAnswerer(opened, blocks, graph_searcher, min_probability), str(draft.path))
         write_warm_up(draft.path, _questions(questions, blocks))
         draft.counts['blocks'] = len(blocks)
+    unfinished.rename(path)
     size = sum(file['bytes'] for file in open_artifact(path, KIND).files.values())
     memory = write_serving_files(output, model_bytes=size, num_blocks=len(blocks), config=opened.config)
     click.echo(

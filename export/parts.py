@@ -26,9 +26,9 @@ def in_parts(
 
     def of_batch(*values):
         size = tf.shape(values[0])[0]
+        # At least one of one: there is no part of nothing. As even as can be: little is padded.
         parts = tf.maximum(1, -(-size // PART))
-        # As even as can be: little is padded.
-        part = -(-size // parts)
+        part = tf.maximum(1, -(-size // parts))
         padding = [[0, parts * part - size]]
         # [parts, part]
         rows = [tf.reshape(tf.pad(value, padding), [parts, part]) for value in values]

@@ -36,8 +36,6 @@ def serve(model, host, port, grpc_port, max_batch, max_waiting, max_seconds):
     newest = newest_version(model)
     open_artifact(os.path.join(model, str(newest)) if newest else model, KIND)
     _require('starlette', 'uvicorn', 'prometheus_client')
-    if grpc_port is not None:
-        _require('grpc', 'tensorflow_serving')
     try:
         listening = socket.create_server((host, port))
     except OSError as error:
@@ -91,7 +89,7 @@ async def _serve(base, listening, host, grpc_port, limits) -> None:
 def _require(*packages: str) -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        raise RealmError(f'{" and ".join(missing)} must be installed for this: pip install "realm-tf[serve]".')
+        raise RealmError(f'{", ".join(missing)} must be installed for this: pip install "realm-tf[serve]".')
 
 
 if __name__ == '__main__':

@@ -36,8 +36,17 @@ COMMANDS = [
         ['questions'],
         ['finetune'],
     ),
-    *(['evaluate'], ['export'], ['ask'], ['quickstart'], ['corpus'], ['corpus', 'build'], ['corpus', 'tag-spans']),
-    ['plan'],
+    *(
+        ['plan'],
+        ['evaluate'],
+        ['export'],
+        ['ask'],
+        ['serve'],
+        ['quickstart'],
+        ['corpus'],
+        ['corpus', 'build'],
+        ['corpus', 'tag-spans'],
+    ),
 ]
 
 
