@@ -141,9 +141,11 @@ class ScannSearcher(PartitionedSearcher):
             effort = self.effort_for(k)
             how_far = {'leaves_to_search': effort.leaves, 'pre_reorder_num_neighbors': effort.reordered}
         # Where it finds fewer than k, ScaNN pads with block 0 and a score of NaN.
-        block_ids, scores = self._scann_searcher.search_batched_parallel(
-            queries, k, batch_size=_QUERIES_PER_THREAD, **how_far
-        )
+        if len(queries) > _QUERIES_PER_THREAD:
+            how_far['batch_size'] = _QUERIES_PER_THREAD
+            block_ids, scores = self._scann_searcher.search_batched_parallel(queries, k, **how_far)
+        else:
+            block_ids, scores = self._scann_searcher.search_batched(queries, k, **how_far)
         return scores, block_ids
 
 

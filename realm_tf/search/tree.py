@@ -26,7 +26,7 @@ def sample_rows(shards: Sequence[np.ndarray], size: int, seed: int = 0) -> np.nd
 
 
 def train_centroids(shards: Sequence[np.ndarray], num_leaves: int) -> np.ndarray:
-    """Finds the centroids of a tree by k-means (Lloyd 1982) on a random sample; the same every time.
+    """Finds the centroids of a tree, all of one norm, by k-means (Lloyd 1982) on a random sample; the same every time.
 
     Args:
       shards: float32 `[blocks of the shard, dimension]` each; at least `num_leaves` rows in all.
@@ -51,7 +51,10 @@ def train_centroids(shards: Sequence[np.ndarray], num_leaves: int) -> np.ndarray
         large = filled[np.argsort(-sizes[filled], kind='stable')]
         empty = np.flatnonzero(sizes == 0)[: len(large)]
         centroids[empty] = sample[by_leaf[starts[large[: len(empty)]]]]
-    return centroids
+    # A query chooses leaves by inner product. Of equal norms, the nearest centroid of a block is also the one of the
+    # largest inner product, so that both choose alike.
+    norms = np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return centroids * (norms.mean() / norms)
 
 
 def nearest_centroids(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:

@@ -21,6 +21,12 @@ def test_centroids_find_clusters():
     assert len(np.unique(leaves)) > 20
 
 
+def test_blocks_and_queries_choose_leaves_alike():
+    vectors = np.random.default_rng(0).standard_normal((2000, 8), np.float32)
+    centroids = train_centroids([vectors], 40)
+    np.testing.assert_array_equal(nearest_centroids(vectors, centroids), np.argmax(vectors @ centroids.T, axis=1))
+
+
 def test_equal_vectors_are_one_leaf():
     vectors = np.ones((9, 3), np.float32)
     assert np.isfinite(train_centroids([vectors], 4)).all()
