@@ -1,8 +1,5 @@
 """The trained system as one graph: question text in, answer and evidence out."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import tensorflow as tf
 
 from export.distinct_answers import most_probable
@@ -50,8 +47,8 @@ class QuestionAnswerer(tf.Module):
         # The bound methods alone: a layer as an attribute would be tracked, and its weights saved twice.
         self._embed_queries, self._embed_documents = retriever.embed_queries, retriever.embed_documents
         self._read_spans = reader.__call__
-        self._titles = _text_variable(corpus.titles(rows), 'titles')
-        self._texts = _text_variable(corpus.texts(rows), 'texts')
+        self._titles = tf.Variable(tf.constant(corpus.titles(rows)), trainable=False, name='titles')
+        self._texts = tf.Variable(tf.constant(corpus.texts(rows)), trainable=False, name='texts')
 
         def signature(compute, *inputs):
             specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in inputs}
@@ -206,11 +203,6 @@ class QuestionAnswerer(tf.Module):
 def save(answerer: QuestionAnswerer, path: str) -> None:
     """Writes the SavedModel: signatures `serving_default`, `retrieve`, `embed_query`, `embed_document` and `read`."""
     tf.saved_model.save(answerer, path, signatures=answerer.functions)
-
-
-def _text_variable(texts: Sequence[str], name: str) -> tf.Variable:
-    # As objects: an array of NumPy's own texts has room for the longest in every row.
-    return tf.Variable(np.array([text.encode() for text in texts], object), trainable=False, name=name, dtype=tf.string)
 
 
 def _utf8(texts: tf.Tensor, max_bytes: int) -> tf.Tensor:
