@@ -16,13 +16,17 @@ endif
 endif
 endif
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test bench lint format clean
 
 quickstart: $(VENV)/demo.installed
 	$(BIN)/realm quickstart $(ARGS)
 
 test: $(VENV)/test.installed lint
 	$(BIN)/python -m pytest $(ARGS)
+
+# ARGS="encoder --rounds 5" for one of them; ARGS=--list says which there are.
+bench: $(VENV)/test.installed
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/test.installed
 	$(BIN)/ruff check .

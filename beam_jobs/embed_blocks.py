@@ -2,37 +2,32 @@
 
     python -m beam_jobs.embed_blocks --corpus corpus --encoder encoder --output embeddings --num_workers 16
 
-The shards of the corpus are the elements of the pipeline. A worker loads the SavedModel once, reads a shard
-memory-mapped, embeds its blocks in batches of about equal length, and writes one `.npy` in block order to a temporary
-name, then renames it: a shard is there whole or not at all, and an interrupted job goes on from those that are.
+The shards of the embeddings are the elements of the pipeline: runs of blocks, more of them than workers. A worker loads
+the SavedModel once, reads the blocks of a shard memory-mapped, embeds them in batches of about equal length, and writes
+the files of the shard under temporary names, then renames them. An interrupted job goes on from the shards that are
+there whole, by their checksums.
 """
 
-import concurrent.futures
-import dataclasses
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 from apache_beam.metrics.metric import Metrics, MetricsFilter
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.utils.shared import Shared
-from etils import epath
 
-from beam_jobs.options import JobOptions, main, run_pipeline
-from beam_jobs.progress import progress_of_files
-from realm_tf.artifacts import make_artifact, open_artifact, open_whole, outdated_because
+from beam_jobs.embedding_reports import COUNTS, Reporter, progress_of_reports
+from beam_jobs.embedding_shards import Shard, shards_of, unfinished
+from beam_jobs.options import LOCAL_RUNNER, JobOptions, main, run_pipeline
+from beam_jobs.watchdog import Watchdog
+from realm_tf.artifacts import make_artifact, open_artifact, outdated_because
 from realm_tf.config import Config, config_to_dict
 from realm_tf.corpus.block_store import BlockStore
-from realm_tf.search.embeddings import shard_name
-from realm_tf.text.packing import pack_documents
+from realm_tf.embedding.block_embedder import BlockEmbedder
+from realm_tf.embedding.reuse import require_reusable
+from realm_tf.search.embeddings import Embeddings
 from realm_tf.text.vocabulary import Vocabulary
-
-# Batches are padded to a multiple of this, so that a device sees few shapes.
-LENGTH_STEP = 16
-COUNTERS = ('blocks', 'tokens', 'padding', 'milliseconds')
 
 
 class EmbedBlocksOptions(JobOptions):
@@ -44,7 +39,18 @@ class EmbedBlocksOptions(JobOptions):
         parser.add_argument('--encoder', required=True, help='The encoder that embeds its blocks.')
         parser.add_argument('--output', required=True, help='Directory of the embeddings.')
         parser.add_argument(
-            '--threads_per_worker', type=int, help='Threads of a worker; unset: the cores shared out among the workers.'
+            '--reuse',
+            metavar='EMBEDDINGS',
+            help='Embeddings of an earlier state of the corpus by the same encoder: only blocks that they do not have '
+            'are embedded.',
+        )
+        parser.add_argument(
+            '--threads_per_worker',
+            type=int,
+            help='Threads of a worker; unset: here, the cores shared out among the workers, elsewhere one.',
+        )
+        parser.add_argument(
+            '--stall_minutes', type=float, default=30.0, help='Minutes without progress after which the job gives up.'
         )
 
 
@@ -52,7 +58,8 @@ def run(options: PipelineOptions, config: Config) -> None:
     """Embeds the corpus, or says that it is done already.
 
     Raises:
-      RealmError: if an input is missing, or corpus and encoder have different vocabularies.
+      RealmError: if an input is missing, corpus and encoder have different vocabularies, or the embeddings to reuse are
+        another encoder's.
     """
     job = options.view_as(EmbedBlocksOptions)
     corpus = BlockStore.open(job.corpus)
@@ -63,66 +70,61 @@ def run(options: PipelineOptions, config: Config) -> None:
         print(f'{job.output} is up to date.')
         return
     corpus.require_vocabulary(Vocabulary.read(encoder.path / 'vocab.txt'), encoder.path)
+    if job.reuse:
+        require_reusable(Embeddings.open(job.reuse), encoder)
     with make_artifact(
         job.output, 'embeddings', configuration=configuration, inputs=inputs, overwrite=job.overwrite
     ) as draft:
-        num_shards = len(corpus.shard_ranges)
-        shards = [
-            Shard(blocks, str(draft.path / shard_name(number, num_shards)))
-            for number, blocks in enumerate(corpus.shard_ranges)
-        ]
+        shards = shards_of(draft.path, corpus.shard_ranges, config.embed.blocks_per_shard)
+        waiting = unfinished(shards)
         counts = embed_shards(
-            shards,
+            waiting,
+            len(corpus),
             options,
             corpus=str(job.corpus),
             encoder=str(job.encoder),
             tokens_per_batch=config.embed.tokens_per_batch,
             threads=_threads_per_worker(options),
+            reuse=job.reuse,
         )
         draft.counts['blocks'] = len(corpus)
-    print(
-        f'Embedded {counts["blocks"]:,} blocks: {counts["tokens"]:,} tokens and {counts["padding"]:,} of padding '
-        f'in {counts["milliseconds"] / 1000:.1f} s of all workers.'
-    )
+    print(_summary(counts, len(corpus) - sum(len(shard.blocks) for shard in waiting)))
 
 
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """Consecutive blocks of the corpus, and the file their embeddings go to."""
-
-    blocks: range
-    file: str
-
-    @property
-    def is_embedded(self) -> bool:
-        return epath.Path(self.file).exists()
-
-
-def embed_shards(shards: Sequence[Shard], options: PipelineOptions, **embedder: Any) -> dict[str, int]:
+def embed_shards(shards: Sequence[Shard], num_blocks: int, options: PipelineOptions, **embedder: Any) -> dict[str, int]:
     """Runs the pipeline.
 
     Args:
-      shards: what to embed; those that are embedded already stay as they are.
+      shards: what to embed.
+      num_blocks: how many blocks there are, in these shards and in those that are done.
       options: of the pipeline.
       **embedder: arguments of the `BlockEmbedder` of every worker.
 
     Returns:
-      What was done, by the names of `COUNTERS`.
+      What was done, by the names of `COUNTS`.
     """
-    progress = progress_of_files('Embedding', {shard.file: len(shard.blocks) for shard in shards}, 'block')
+    done = num_blocks - sum(len(shard.blocks) for shard in shards)
+    minutes = options.view_as(EmbedBlocksOptions).stall_minutes
+    watchdog = Watchdog(60 * minutes, _stalled(minutes, options.view_as(StandardOptions).runner))
+    progress = progress_of_reports([shard.report for shard in shards], num_blocks, done, watchdog)
     with run_pipeline(options, progress) as pipeline:
-        (
-            pipeline
-            | 'Shards' >> beam.Create([shard for shard in shards if not shard.is_embedded])
-            | 'Spread over workers' >> beam.Reshuffle()
-            | 'Embed' >> beam.ParDo(EmbedShard(embedder))
-        )
+        add_steps(pipeline, shards, embedder)
     counters = pipeline.result.metrics().query(MetricsFilter().with_namespace('embed_blocks'))['counters']
-    return dict.fromkeys(COUNTERS, 0) | {counter.key.metric.name: counter.result for counter in counters}
+    return dict.fromkeys(COUNTS, 0) | {counter.key.metric.name: counter.result for counter in counters}
+
+
+def add_steps(pipeline: beam.Pipeline, shards: Sequence[Shard], embedder: Mapping[str, Any]) -> None:
+    """Adds the steps of the job to a pipeline; arguments as of `embed_shards`."""
+    (
+        pipeline
+        | 'Shards' >> beam.Create(shards)
+        | 'Spread over workers' >> beam.Reshuffle()
+        | 'Embed' >> beam.ParDo(EmbedShard(embedder))
+    )
 
 
 class EmbedShard(beam.DoFn):
-    """Embeds the blocks of a shard and writes them to its file."""
+    """Embeds the blocks of a shard, and writes its files."""
 
     def __init__(self, embedder: Mapping[str, Any]):
         self._embedder_arguments = embedder
@@ -133,103 +135,45 @@ class EmbedShard(beam.DoFn):
         self._embedder = self._shared.acquire(lambda: BlockEmbedder(**self._embedder_arguments))
 
     def process(self, shard: Shard) -> None:
-        start = time.monotonic()
-        embedded = self._embedder.embed(shard.blocks)
-        with open_whole(shard.file) as file:
-            np.save(file, embedded.embeddings)
-        milliseconds = round(1000 * (time.monotonic() - start))
-        for name, count in zip(
-            COUNTERS, (len(shard.blocks), embedded.tokens, embedded.padding, milliseconds), strict=True
-        ):
+        reporter = Reporter(shard.report)
+        embedded = self._embedder.embed(shard.blocks, reporter.add)
+        report = reporter.finish(shard.write(embedded))
+        for name, count in report.counts.items():
             Metrics.counter('embed_blocks', name).inc(count)
 
 
-@dataclasses.dataclass(frozen=True)
-class EmbeddedBlocks:
-    """Embeddings, and what they cost.
-
-    Attributes:
-      embeddings: float32 `[blocks, dimension]`, in block order.
-      tokens: wordpieces embedded.
-      padding: padding embedded with them.
-    """
-
-    embeddings: np.ndarray
-    tokens: int
-    padding: int
-
-
-class BlockEmbedder:
-    """The document tower of an encoder, over a corpus."""
-
-    def __init__(self, corpus: str, encoder: str, tokens_per_batch: int, threads: int):
-        """Loads the SavedModel and settles TensorFlow's threads, which must not have started in this process.
-
-        Args:
-          corpus: the corpus.
-          encoder: the encoder.
-          tokens_per_batch: most wordpieces in a batch, padding counted.
-          threads: batches embedded at the same time.
-        """
-        # Here, and not at the top: a driver that starts workers, or finds nothing to do, needs no TensorFlow.
-        import tensorflow as tf
-
-        # Batches share out the cores, and each runs on one thread: sums over several would depend on their number.
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-        self._corpus = BlockStore.open(corpus)
-        self._lengths = self._corpus.lengths()
-        self._model = tf.saved_model.load(str(epath.Path(encoder) / 'saved_model'))
-        self._embed_document = self._model.signatures['embed_document']
-        self._tokens_per_batch = tokens_per_batch
-        self._threads = concurrent.futures.ThreadPoolExecutor(threads)
-
-    def embed(self, blocks: range) -> EmbeddedBlocks:
-        """Embeds consecutive blocks of the corpus."""
-        dimension = self._embed_document.structured_outputs['embedding'].shape[-1]
-        embeddings = np.empty((len(blocks), dimension), np.float32)
-
-        def embed_batch(batch: tuple[np.ndarray, int]) -> tuple[int, int]:
-            rows, length = batch
-            ids = blocks.start + rows
-            packed = pack_documents(
-                self._corpus.title_ids(ids),
-                self._corpus.body_ids(ids),
-                min(length, self._corpus.block_length),
-                self._corpus.vocabulary,
-            )
-            # [batch, dimension]
-            embedded = self._embed_document(token_ids=packed.token_ids, segment_ids=packed.segment_ids)
-            embeddings[rows] = embedded['embedding']
-            return int(self._lengths[ids].sum()), packed.token_ids.size
-
-        batches = batches_by_length(self._lengths[blocks.start : blocks.stop], self._tokens_per_batch)
-        sizes = np.array(list(self._threads.map(embed_batch, batches)), np.int64).reshape(-1, 2)
-        tokens, positions = sizes.sum(axis=0).tolist()
-        return EmbeddedBlocks(embeddings, tokens, positions - tokens)
+def _summary(counts: Mapping[str, int], done_before: int) -> str:
+    share = counts['padding'] / max(1, counts['tokens'] + counts['padding'])
+    summary = (
+        f'Embedded {counts["blocks"]:,} blocks: {counts["tokens"]:,} tokens and {counts["padding"]:,} of padding '
+        f'({share:.1%}) in {counts["milliseconds"] / 1000:.1f} s of all workers; {counts["reused"]:,} blocks reused, '
+        f'{done_before:,} were there.'
+    )
+    if counts['halved']:
+        summary += (
+            f' Memory ran out, and a batch was halved, {counts["halved"]:,} times: a smaller embed.tokens_per_batch, '
+            'or fewer workers on a machine, would save that.'
+        )
+    return summary
 
 
-def batches_by_length(lengths: np.ndarray, tokens_per_batch: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Groups rows of about equal length into batches.
-
-    Args:
-      lengths: length of each row, `[rows]`.
-      tokens_per_batch: most wordpieces in a batch, padding counted; a longer row is a batch of its own.
-
-    Yields:
-      The rows of a batch, ascending, and the multiple of `LENGTH_STEP` they are padded to; longest last.
-    """
-    padded_lengths = -(-lengths // LENGTH_STEP) * LENGTH_STEP
-    for length in np.unique(padded_lengths):
-        rows = np.flatnonzero(padded_lengths == length)
-        batch_size = max(1, tokens_per_batch // int(length))
-        for start in range(0, len(rows), batch_size):
-            yield rows[start : start + batch_size], int(length)
+def _stalled(minutes: float, runner: str) -> str:
+    if runner == LOCAL_RUNNER:
+        what_to_do = 'A worker may wait for a disk that is gone, or for memory'
+    else:
+        what_to_do = f'Cancel the job of {runner}, and look for the reason in the logs of its workers'
+    return (
+        f'No worker has got further for {minutes:g} minutes, so the job was given up. {what_to_do}. The same command '
+        'goes on from the shards that are done; --stall_minutes says how long to wait.'
+    )
 
 
 def _threads_per_worker(options: PipelineOptions) -> int:
     asked = options.view_as(EmbedBlocksOptions).threads_per_worker
-    return asked or max(1, os.cpu_count() // options.view_as(DirectOptions).direct_num_workers)
+    # Elsewhere it is not known here how many cores there are; Dataflow starts a process for each.
+    if asked or options.view_as(StandardOptions).runner != LOCAL_RUNNER:
+        return asked or 1
+    return max(1, os.cpu_count() // options.view_as(DirectOptions).direct_num_workers)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
-import psutil
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
@@ -18,7 +17,7 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from beam_jobs.local_workers import exit_code_of_failed, make_runner
+from beam_jobs.local_workers import exit_code_of_failed, kill_workers, make_runner
 from realm_tf.config import Config, load_config, parse_overrides
 from realm_tf.errors import RealmError
 
@@ -61,7 +60,7 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         # What Beam says of its own end is of no use to anyone.
         logging.disable()
         # First the workers: Beam would wait for ever for one that has started and not yet reported.
-        _kill_workers()
+        kill_workers()
         raise KeyboardInterrupt
 
     def child_ended(number: int, frame) -> None:
@@ -69,7 +68,7 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         if code is not None and not received:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             logging.disable()
-            _kill_workers()
+            kill_workers()
             how = f'signal {-code}, as when memory runs out' if code < 0 else f'exit status {code}'
             raise RealmError(
                 f'A worker process ended ({how}). The same command goes on from here; fewer --num_workers need less '
@@ -95,7 +94,7 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         print(f'realm: {sentence}', file=sys.stderr)
         sys.exit(2)
     finally:
-        _kill_workers()
+        kill_workers()
 
 
 def _sentence_of(error: BaseException) -> str | None:
@@ -108,12 +107,6 @@ def _sentence_of(error: BaseException) -> str | None:
         return None
     # What Beam adds.
     return said.partition(' [while running ')[0]
-
-
-def _kill_workers() -> None:
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 def parse(arguments: Sequence[str], module: str, options_class: type[PipelineOptions]) -> PipelineOptions:

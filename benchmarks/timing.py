@@ -23,3 +23,19 @@ def median_seconds(call: Callable[[], object], repetitions: int) -> float:
 def with_spread(values: Sequence[float], digits: int = 1) -> str:
     """`median (minimum–maximum)`."""
     return f'{np.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})'
+
+
+def seconds_of(call: Callable[[], object], repetitions: int, warm_up: bool = True) -> list[tuple[float, float]]:
+    """What each repetition of a call takes, if asked after one that is not counted.
+
+    Returns:
+      Of each, the seconds of the clock, and those of the processor, which hardly depend on what else the machine does.
+    """
+    if warm_up:
+        call()
+    taken = []
+    for _ in range(repetitions):
+        clock, processor = time.perf_counter(), time.process_time()
+        call()
+        taken.append((time.perf_counter() - clock, time.process_time() - processor))
+    return taken

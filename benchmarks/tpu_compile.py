@@ -19,8 +19,10 @@ from benchmarks.machine import machine
 from benchmarks.peers import python_of
 from realm_tf.config import Config, config_to_dict, load_config, parse_overrides
 
+TASKS = ('pretrain', 'ict', 'finetune')
+# The paper fine-tunes with a batch of one, which one replica has for itself: choose `finetune.batch_size` for more.
+DEFAULT_TASKS = ('pretrain', 'ict')
 COMPILER = ('jax==0.10.2', 'libtpu==0.0.52')
-TASKS = ('pretrain', 'ict')
 # GiB of HBM for each device that TensorFlow sees: a core of v2 and v3, else a chip. From "System architecture" of each
 # generation, cloud.google.com/tpu/docs/v2, /v3, /v4, /v5e, /v5p, /v6e.
 HBM = {'v2': 8, 'v3': 16, 'v4': 32, 'v5e': 16, 'v5p': 95, 'v6e': 32}
@@ -33,7 +35,7 @@ _HEAD = """
 
 
 @click.command()
-@click.option('--task', 'tasks', multiple=True, type=click.Choice(TASKS), default=TASKS, show_default=True)
+@click.option('--task', 'tasks', multiple=True, type=click.Choice(TASKS), default=DEFAULT_TASKS, show_default=True)
 @click.option('--topology', 'topologies', multiple=True, default=TOPOLOGIES, show_default=True)
 @click.option('--replicas', default=64, show_default=True, help='That share the batch; as many as the topology has.')
 @click.option('--rematerialize', 'choices', multiple=True, type=bool, default=(False, True), show_default=True)

@@ -15,14 +15,17 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.compiler.tf2xla.python import xla
 
 from realm_tf.config import Config, load_config
+from realm_tf.training.finetuning_loss import finetuning_loss
 from realm_tf.training.ict import inverse_cloze_task
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.train_step import make_train_step
-from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_retriever
+from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
 from realm_tf.weights.parameters import named_parameters
 
-TASKS = ('pretrain', 'ict')
+TASKS = ('pretrain', 'ict', 'finetune')
+# `finetune.epochs` alone does not say how many steps there are.
+_FINETUNING_STEPS = 1000
 
 
 def main(task: str, config_path: str, replicas: str, output: str) -> None:
@@ -40,40 +43,47 @@ def main(task: str, config_path: str, replicas: str, output: str) -> None:
 
 
 def training_step(task: str, config: Config, strategy: tf.distribute.Strategy) -> Callable:
-    """The step that `realm ict` or `realm pretrain` makes, with fresh weights.
+    """The step that `realm ict`, `realm pretrain` or `realm finetune` makes, with fresh weights.
 
     Args:
-      task: `ict` or `pretrain`.
+      task: one of `TASKS`.
       config: the configuration.
       strategy: of the training.
 
     Returns:
       The `tf.function` of the step: of the batch as the strategy shares it out.
     """
-    settings = {'ict': config.ict, 'pretrain': config.pretrain}[task]
+    settings = getattr(config, task)
     with strategy.scope():
         networks = {'retriever': make_retriever(config)}
         if task == 'pretrain':
             networks['reader'] = make_knowledge_augmented_encoder(config)
+        if task == 'finetune':
+            networks['reader'] = make_reader(config)
+        trained = networks | ({'retriever': networks['retriever'].query_tower} if task == 'finetune' else {})
         parameters = {
             f'{name}/{path}': variable
-            for name, network in networks.items()
+            for name, network in trained.items()
             for path, variable in named_parameters(network).items()
         }
-        optimizer = BertAdamW(parameters, settings.optimizer, settings.steps)
+        steps = _FINETUNING_STEPS if task == 'finetune' else settings.steps
+        optimizer = BertAdamW(parameters, settings.optimizer, steps)
 
     def loss_function(batch):
         if task == 'ict':
             return inverse_cloze_task(batch=batch, **networks)
-        return pretraining_loss(batch=batch, config=config, **networks)
+        loss = {'pretrain': pretraining_loss, 'finetune': finetuning_loss}[task]
+        return loss(batch=batch, config=config, **networks)
 
-    accumulation_steps = settings.accumulation_steps if task == 'pretrain' else 1
+    accumulation_steps = 1 if task == 'ict' else settings.accumulation_steps
     return make_train_step(loss_function, optimizer, strategy, accumulation_steps).compiled
 
 
 def batch_specs(task: str, config: Config) -> dict[str, tf.TensorSpec]:
-    """Shapes of a global batch; those that `inverse_cloze_batch` or `pretraining_batch` makes."""
+    """Shapes of a global batch; those that `inverse_cloze_batch`, `PretrainingBatches` or `FinetuningBatches` makes."""
     length = config.corpus.block_length
+    if task == 'finetune':
+        return _finetuning_specs(config)
     if task == 'ict':
         batch = config.ict.batch_size
         shapes = {
@@ -96,6 +106,21 @@ def batch_specs(task: str, config: Config) -> dict[str, tf.TensorSpec]:
             'mask_weights': [batch, masks],
         }
     return {name: tf.TensorSpec(shape, tf.int32) for name, shape in shapes.items()}
+
+
+def _finetuning_specs(config: Config) -> dict[str, tf.TensorSpec]:
+    settings = config.finetune
+    batch, candidates, blocks = settings.batch_size, settings.num_candidates, settings.reader_blocks
+    length = settings.reader_length
+    return {
+        'question_ids': tf.TensorSpec([batch, settings.question_length], tf.int32),
+        'candidate_embeddings': tf.TensorSpec([batch, candidates, config.retriever.projection_size], tf.float32),
+        'is_candidate': tf.TensorSpec([batch, candidates], tf.bool),
+        'has_answer': tf.TensorSpec([batch, candidates], tf.bool),
+        'reader_ids': tf.TensorSpec([batch * blocks, length], tf.int32),
+        'reader_segments': tf.TensorSpec([batch * blocks, length], tf.int32),
+        'is_gold': tf.TensorSpec([batch, blocks, length, settings.max_answer_length], tf.bool),
+    }
 
 
 class OneOfManyReplicas(tf.distribute.Strategy):

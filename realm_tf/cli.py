@@ -369,6 +369,7 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
 
     If a line of a question file cannot be used it is left out, and the status is 3.
     """
+    from realm_tf.artifacts import open_artifact
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
 
@@ -376,6 +377,9 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
         raise RealmError('Give either --encoder or --model to start from.')
     reads, dev_reads = _question_files(files), _question_files(dev_files)
     inputs = _inputs(corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index)
+    if model is not None and 'encoder' in (made_from := open_artifact(model).inputs):
+        # By this the model can answer from other corpora too.
+        inputs['encoder'] = made_from['encoder']
     inputs |= _checksums('questions', files) | _checksums('dev', dev_files)
     if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
         _up_to_date(run)
@@ -475,15 +479,39 @@ def evaluate(
 @click.option(
     '--seeds', default=1, show_default=True, type=click.IntRange(min=1), help='How often, each with its seed.'
 )
+@click.option('--row', 'names', multiple=True, help='A row of the table; again for more. Unset: all.')
 @configured('pretrain', 'finetune', 'embed', 'index')
-def ablate(corpus, spans, encoder, questions, output, budget_hours, seeds, config):
+def ablate(corpus, spans, encoder, questions, output, budget_hours, seeds, names, config):
     """Train and evaluate the rows of the paper's ablation table, as far as a budget goes.
 
     Stopped, the same command goes on where it was.
     """
     from realm_tf.ablation.ablate import ablate
+    from realm_tf.ablation.rows import rows_named
 
-    _done(ablate(corpus, spans, encoder, questions, output, config, budget_hours=budget_hours, seeds=seeds))
+    rows = rows_named(names)
+    _done(ablate(corpus, spans, encoder, questions, output, config, budget_hours=budget_hours, seeds=seeds, rows=rows))
+
+
+@realm.command()
+@click.option('--blocks', type=int, help='How many blocks there are to be; unset: those of the corpus.')
+@click.option('--workers', type=int, help='Workers that embed, each with a core; unset: pretrain.refresh_workers.')
+@click.option('--corpus', type=INPUT, help='Blocks to measure with; unset: random ones of the full length.')
+@click.option('--encoder', type=INPUT, help='The encoder to measure; unset: random weights in the shape of the preset.')
+@click.option('--blocks-per-second', type=float, help='Of one worker; unset: measured here, with one thread.')
+@click.option('--seconds-per-step', type=float, help='Of the training, to say how many steps a refresh takes.')
+@click.option('--run', type=INPUT, help='Directory of a training run whose steps say --seconds-per-step.')
+@click.option('--index-sample', default=100_000, help='Embeddings of the larger of two indices that are measured.')
+@configured('encoder', 'retriever', 'corpus', 'embed', 'index', 'pretrain')
+def plan(config, corpus, encoder, **asked):
+    """Say what embedding and indexing so many blocks will take, from what a minute here measures.
+
+    Time, memory, disk, and the steps trained meanwhile; each line says what it rests on.
+    """
+    from realm_tf.planning.run import plan
+
+    for line in plan(config, corpus_path=corpus, encoder_path=encoder, **asked):
+        click.echo(f'{line.what:<42} {line.value:>18}   {line.basis}')
 
 
 @realm.command()

@@ -53,8 +53,10 @@ class RetrieverConfig:
     pooling: Literal['cls', 'mean'] = _setting('cls', 'Tanh-pooled [CLS] (the paper), or the mean of the wordpieces.')
     projection_size: int = _setting(128, 'Size of an embedding.')
     projection_layer_norm_epsilon: float = _setting(1e-12, 'Epsilon of the LayerNorm on the projection.')
-    projection_start: Literal['random', 'pca'] = _setting(
-        'random', 'Fresh projection: random (the paper), or from a principal-component analysis of the corpus.'
+    projection_start: Literal['random', 'pca', 'identity'] = _setting(
+        'random',
+        'Fresh projection: random (the paper), from a principal-component analysis of the corpus, or none: cosines in '
+        'the space of the encoder.',
     )
     shared_towers: bool = _setting(True, 'One tower for queries and documents.')
 
@@ -201,6 +203,9 @@ class EmbedConfig:
     """How blocks are embedded."""
 
     tokens_per_batch: int = _setting(16384, 'Wordpieces a batch, padding counted: bounds memory.')
+    blocks_per_shard: int = _setting(
+        8192, 'Most blocks in a file of embeddings: files are what is shared out among workers.'
+    )
 
 
 @_section
@@ -229,8 +234,10 @@ class FinetuneConfig:
     objective: Literal['joint', 'retriever'] = _setting(
         'joint', 'What is trained: retriever and reader together (the paper), or the retriever alone, which is fast.'
     )
-    answer_match: Literal['raw', 'normalized'] = _setting(
-        'raw', 'Which blocks hold an answer: as it stands, case and all (the paper), or as whole words, normalised.'
+    answer_match: Literal['raw', 'normalized', 'document'] = _setting(
+        'raw',
+        'Which blocks hold an answer: as it stands, case and all (the paper); as whole words, normalised; or those of '
+        'the document that the question names.',
     )
     question_length: int = _setting(64, 'Longest question, in wordpieces.')
     num_candidates: int = _setting(5000, 'Blocks in the loss of the retriever.')

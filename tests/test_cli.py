@@ -33,9 +33,11 @@ COMMANDS = [
         ['refresh'],
         ['embed'],
         ['index'],
+        ['questions'],
         ['finetune'],
     ),
     *(
+        ['plan'],
         ['evaluate'],
         ['export'],
         ['ask'],
@@ -88,6 +90,14 @@ def test_every_command_has_help_with_its_defaults(command):
         (['corpus', 'build', '--input', 'nowhere', '--vocabulary', 'v', '--output', 'c'], 'nowhere'),
         (['export', '--model', 'nowhere', '--corpus', 'c', '--embeddings', 'e', '--output', 'o'], 'nowhere'),
         (['evaluate', '--corpus', '.', '--embeddings', '.', '--questions', __file__, '--output', 'x'], 'either'),
+        (
+            ['finetune', *(part for role in ('corpus', 'embeddings', 'index') for part in (f'--{role}', '.'))]
+            + ['--questions', __file__, '--output', 'x'],
+            'either --encoder or --model',
+        ),
+        (['questions', '--from', __file__, '--output', 'x'], 'holds no usable question'),
+        (['plan'], 'Give --blocks'),
+        (['plan', '--blocks', '9', '--run', '.', '--blocks-per-second', '1'], 'tells of no step'),
         (['pretrian'], "No such command 'pretrian'"),
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',

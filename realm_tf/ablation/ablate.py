@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from etils import epath
 
@@ -33,7 +33,8 @@ def ablate(
     config: Config,
     *,
     budget_hours: float,
-    seeds: int,
+    seeds: int = 1,
+    rows: Sequence[Row] = ROWS,
 ) -> epath.Path:
     """Trains and evaluates the rows of the paper's ablation table, and prints them beside the paper's.
 
@@ -49,6 +50,7 @@ def ablate(
       config: the configuration; its lengths of training are replaced.
       budget_hours: hours for everything, on this machine.
       seeds: how often everything is done, with seeds that follow each other.
+      rows: which rows are made.
 
     Returns:
       The path of the table, in Markdown.
@@ -61,7 +63,7 @@ def ablate(
     _require_same(output, config, corpus=corpus, spans=spans, encoder=encoder, questions=questions)
     _write_split(questions, output)
     stages = _Stages(epath.Path(corpus), epath.Path(spans), epath.Path(encoder), output, config.seed)
-    sizes = _sizes(stages, output, budget_hours, seeds)
+    sizes = _sizes(stages, output, budget_hours, seeds, rows)
     print(
         f'Each pre-training takes {sizes.pretraining_steps} steps and {sizes.refreshes} refreshes, each fine-tuning at '
         f'most {sizes.finetuning_steps} steps.\n'
@@ -69,8 +71,8 @@ def ablate(
     results = []
     for seed in range(config.seed, config.seed + seeds):
         of_seed = _Stages(stages.corpus, stages.spans, stages.encoder, output, seed)
-        results.append({row.name: of_seed.row(row, sizes) for row in ROWS})
-    table = ablation_table(results, sizes)
+        results.append({row.name: of_seed.row(row, sizes) for row in rows})
+    table = ablation_table(rows, results, sizes)
     write_text_whole(output / 'ablations.md', table)
     print(table)
     return output / 'ablations.md'
@@ -171,14 +173,14 @@ class _Stages:
             raise RealmError(f'A stage failed with status {status}; what it said is above.')
 
 
-def _sizes(stages: _Stages, output: epath.Path, budget_hours: float, seeds: int) -> Sizes:
+def _sizes(stages: _Stages, output: epath.Path, budget_hours: float, seeds: int, rows: Sequence[Row]) -> Sizes:
     """The sizes, chosen once: what an interrupted command chose stays."""
     path = output / 'sizes.json'
-    chosen_for = {'budget_hours': budget_hours, 'seeds': seeds}
+    chosen_for = {'budget_hours': budget_hours, 'seeds': seeds, 'rows': [row.directory for row in rows]}
     if path.exists() and (saved := json.loads(path.read_text()))['for'] == chosen_for:
         return Sizes(**saved['sizes'])
     costs = _measure(stages, output / 'trial')
-    sizes = choose_sizes(costs, budget_hours, seeds)
+    sizes = choose_sizes(costs, budget_hours, seeds, rows)
     write_text_whole(path, json.dumps({'for': chosen_for, 'costs': vars(costs), 'sizes': vars(sizes)}, indent=2))
     return sizes
 

@@ -1,8 +1,10 @@
 """The rows of the paper's ablation table (table 2), and the trainings they need."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from realm_tf.errors import RealmError
 
 # The encoder that every training starts from: after the inverse cloze task, before any pre-training.
 START = 'start'
@@ -48,3 +50,22 @@ ROWS = (
     Row('random spans masked', SPANS, SPANS, SPANS, 35.3, 26.1),
     Row('stale index', STALE, STALE, STALE, 28.7, 15.1),
 )
+
+
+def trainings_of(rows: Iterable[Row]) -> set[str]:
+    """The trainings that rows need."""
+    return {training for row in rows for training in (row.retriever, row.reader)} - {START}
+
+
+def rows_named(names: Iterable[str]) -> tuple[Row, ...]:
+    """The rows with these directories for names, in the order of the table; all of them if there is no name.
+
+    Raises:
+      RealmError: if there is no such row.
+    """
+    names = set(names)
+    unknown = names - {row.directory for row in ROWS}
+    if unknown:
+        known = ', '.join(row.directory for row in ROWS)
+        raise RealmError(f'There is no row {", ".join(sorted(unknown))}. The rows are {known}.')
+    return tuple(row for row in ROWS if not names or row.directory in names)

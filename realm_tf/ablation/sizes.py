@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
-from realm_tf.ablation.rows import ROWS, STALER, TRAININGS
+from realm_tf.ablation.rows import STALE, STALER, Row, trainings_of
 from realm_tf.errors import RealmError
 
 # Shares of the budget, what is left goes to the steps of pre-training.
@@ -49,7 +50,7 @@ class Sizes:
         return max(1, self.pretraining_steps // (self.refreshes + 1))
 
 
-def choose_sizes(costs: Costs, budget_hours: float, seeds: int) -> Sizes:
+def choose_sizes(costs: Costs, budget_hours: float, seeds: int, rows: Sequence[Row]) -> Sizes:
     """Chooses the sizes that fill a budget.
 
     Embedding and evaluating every row comes first; a share goes to fine-tuning, a smaller one to refreshing, at most 30
@@ -59,26 +60,29 @@ def choose_sizes(costs: Costs, budget_hours: float, seeds: int) -> Sizes:
       costs: what things take.
       budget_hours: hours for everything.
       seeds: how often everything is done.
+      rows: the rows that are made.
 
     Raises:
       RealmError: if the budget is too small for trainings of 20 steps; it says what would do.
     """
     budget = 3600 * budget_hours / seeds
-    fixed = len(ROWS) * (costs.embedding + costs.evaluation)
-    refreshed = len(TRAININGS) - 1
+    trainings = trainings_of(rows)
+    refreshed = len(trainings - {STALE})
+    fixed = len(rows) * (costs.embedding + costs.evaluation)
     left = budget - fixed
-    refreshes = min(STALER, math.floor(_REFRESHING * left / (refreshed * costs.embedding)))
-    finetuning_steps = math.floor(_FINE_TUNING * left / (len(ROWS) * costs.finetuning_step))
-    left -= refreshes * refreshed * costs.embedding + finetuning_steps * len(ROWS) * costs.finetuning_step
-    pretraining_steps = math.floor(left / (len(TRAININGS) * costs.pretraining_step))
+    refreshes = math.floor(_REFRESHING * left / (max(1, refreshed) * costs.embedding))
+    refreshes = min(STALER, refreshes)
+    finetuning_steps = math.floor(_FINE_TUNING * left / (len(rows) * costs.finetuning_step))
+    left -= refreshes * refreshed * costs.embedding + finetuning_steps * len(rows) * costs.finetuning_step
+    pretraining_steps = math.floor(left / (max(1, len(trainings)) * costs.pretraining_step))
     if refreshes < 1 or min(finetuning_steps, pretraining_steps) < _FEWEST_STEPS:
         needed = fixed + max(
-            refreshed * costs.embedding / _REFRESHING,
-            _FEWEST_STEPS * len(ROWS) * costs.finetuning_step / _FINE_TUNING,
-            _FEWEST_STEPS * len(TRAININGS) * costs.pretraining_step / (1 - _FINE_TUNING - _REFRESHING),
+            max(1, refreshed) * costs.embedding / _REFRESHING,
+            _FEWEST_STEPS * len(rows) * costs.finetuning_step / _FINE_TUNING,
+            _FEWEST_STEPS * max(1, len(trainings)) * costs.pretraining_step / (1 - _FINE_TUNING - _REFRESHING),
         )
         raise RealmError(
             f'{budget_hours:g} hours are too few on this machine: with one refresh and {_FEWEST_STEPS} steps of each '
-            f'training it takes about {seeds * needed / 3600:.1f}. Take a smaller corpus, or more hours.'
+            f'training it takes about {seeds * needed / 3600:.1f}. Take a smaller corpus, fewer rows, or more hours.'
         )
     return Sizes(pretraining_steps, refreshes, finetuning_steps)

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from realm_tf.ablation.rows import ROWS, STALE, Row
+from realm_tf.ablation.rows import STALE, Row
 from realm_tf.ablation.sizes import Sizes
 
 _HEAD = """
@@ -12,10 +12,11 @@ _HEAD = """
 """
 
 
-def ablation_table(results: Sequence[Mapping[str, Mapping]], sizes: Sizes) -> str:
+def ablation_table(rows: Sequence[Row], results: Sequence[Mapping[str, Mapping]], sizes: Sizes) -> str:
     """The table in Markdown, in percent, with the order that the paper found and the one found here.
 
     Args:
+      rows: the rows that were made.
       results: for each seed, of each row by name: the metrics `zero_shot` and `finetuned`.
       sizes: how long the trainings were.
 
@@ -23,11 +24,11 @@ def ablation_table(results: Sequence[Mapping[str, Mapping]], sizes: Sizes) -> st
       The text. Figures are means over seeds; intervals are bootstrap intervals of the questions, at their widest over
       the seeds: they say nothing of the luck of a seed, which the standard deviation after ± does.
     """
-    questions = results[0][ROWS[0].name]['finetuned']['questions']
-    lines = [_line(row, results, sizes) for row in ROWS]
+    questions = results[0][rows[0].name]['finetuned']['questions']
+    lines = [_line(row, results, sizes) for row in rows]
     orders = [
-        f'By {what}, the paper: {_order({row.name: getattr(row, of_paper) for row in ROWS})}. '
-        f'Here: {_order({row.name: _mean(row, results, part, metric) for row in ROWS})}.'
+        f'By {what}, the paper: {_order({row.name: getattr(row, of_paper) for row in rows})}. '
+        f'Here: {_order({row.name: _mean(row, results, part, metric) for row in rows})}.'
         for what, of_paper, part, metric in (
             ('exact match', 'exact_match', 'finetuned', 'exact_match'),
             ('recall@5', 'recall', 'zero_shot', 'recall@5'),

@@ -13,7 +13,7 @@ from realm_tf.artifacts import open_whole
 from realm_tf.text.ragged import Ragged
 
 INT_LIST = pa.list_(pa.int32())
-_COUNTS = b'counts'
+_COUNTS, _ROWS = b'counts', b'rows'
 
 
 def shard_name(kind: str, shard: int, num_shards: int) -> str:
@@ -23,7 +23,9 @@ def shard_name(kind: str, shard: int, num_shards: int) -> str:
 
 def write_shard(path: epath.PathLike, table: pa.Table, counts: Mapping[str, int] | None = None) -> None:
     """Writes a shard whole or not at all: to a temporary name, then renamed; `counts` are kept in it."""
-    table = table.replace_schema_metadata({_COUNTS: json.dumps(dict(counts or {}), sort_keys=True)})
+    table = table.replace_schema_metadata(
+        {_COUNTS: json.dumps(dict(counts or {}), sort_keys=True), _ROWS: str(table.num_rows)}
+    )
     with open_whole(path) as file, pa.ipc.new_file(file, table.schema) as writer:
         # One record batch, so that every column is one run of memory.
         writer.write_table(table.combine_chunks())
@@ -31,12 +33,14 @@ def write_shard(path: epath.PathLike, table: pa.Table, counts: Mapping[str, int]
 
 def shard_counts(path: epath.PathLike) -> dict[str, int]:
     """The counts that were written with a shard."""
-    with epath.Path(path).open('rb') as file:
-        return json.loads(pa.ipc.open_file(file).schema.metadata[_COUNTS])
+    return json.loads(_metadata(epath.Path(path))[_COUNTS])
 
 
 class ArrowShards:
     """The shards of an artefact, laid end to end.
+
+    A local shard is mapped to memory; of one elsewhere only the number of rows is read until it is needed, and then all
+    of it, once.
 
     Args:
       paths: the files, in order.
@@ -46,34 +50,34 @@ class ArrowShards:
     """
 
     def __init__(self, paths: Sequence[epath.Path]):
-        self._batches = [_open(path) for path in paths]
-        sizes = [batch.num_rows for batch in self._batches]
+        self._paths = paths
+        self._opened: dict[int, pa.RecordBatch] = {}
+        sizes = [self._num_rows(shard) for shard in range(len(paths))]
         starts = np.cumsum([0, *sizes])
         self.ranges = [range(int(a), int(b)) for a, b in itertools.pairwise(starts)]
         self._starts = starts[:-1]
-        self._buffers: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+        self._opened_lists: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:
         return self.ranges[-1].stop if self.ranges else 0
 
     def lists(self, column: str, rows: np.ndarray) -> Ragged:
         """Rows of a column of lists of numbers."""
-        buffers = self._list_buffers(column)
         # One slice a row, and one copy of them all: index arrays of every number would take several times as long.
         slices = [np.zeros(0, np.int32)]
         for shard, row in self._located(rows):
-            offsets, values = buffers[shard]
+            offsets, values = self._lists(column, shard)
             slices.append(values[offsets[row] : offsets[row + 1]])
         return Ragged(np.concatenate(slices), np.fromiter(map(len, slices[1:]), np.int64, len(slices) - 1))
 
     def list_lengths(self, column: str) -> np.ndarray:
         """The length of every row of a column of lists, int64 `[rows]`."""
-        parts = [np.diff(offsets) for offsets, _ in self._list_buffers(column)]
+        parts = [np.diff(self._lists(column, shard)[0]) for shard in range(len(self._paths))]
         return np.concatenate([np.zeros(0, np.int64), *parts]).astype(np.int64)
 
     def texts(self, column: str, rows: np.ndarray) -> list[str]:
         """Rows of a column of texts."""
-        return [self._batches[shard].column(column)[row].as_py() for shard, row in self._located(rows)]
+        return [self._batch(shard).column(column)[row].as_py() for shard, row in self._located(rows)]
 
     def run_numbers(self, column: str) -> np.ndarray:
         """Counts the runs of equal texts in a column: int32 `[rows]`, the number of each row's run.
@@ -81,8 +85,8 @@ class ArrowShards:
         A shard begins a run.
         """
         begins = np.ones(len(self), bool)
-        for rows, batch in zip(self.ranges, self._batches, strict=True):
-            texts = batch.column(column)
+        for shard, rows in enumerate(self.ranges):
+            texts = self._batch(shard).column(column)
             differs = pyarrow.compute.not_equal(texts[1:], texts[:-1])
             begins[rows.start + 1 : rows.stop] = differs.to_numpy(zero_copy_only=False)
         return np.cumsum(begins, dtype=np.int32) - 1
@@ -93,19 +97,40 @@ class ArrowShards:
         shards = np.searchsorted(self._starts, rows, side='right') - 1
         return zip(shards.tolist(), (rows - self._starts[shards]).tolist(), strict=True)
 
-    def _list_buffers(self, column: str) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each shard, where the lists of a column begin, and their numbers one after the other."""
-        if column not in self._buffers:
-            columns = (batch.column(column) for batch in self._batches)
-            self._buffers[column] = [
-                (lists.offsets.to_numpy(zero_copy_only=True), lists.values.to_numpy(zero_copy_only=True))
-                for lists in columns
-            ]
-        return self._buffers[column]
+    def _num_rows(self, shard: int) -> int:
+        path = self._paths[shard]
+        # What an earlier release wrote does not say it.
+        if _is_remote(path) and (rows := _metadata(path).get(_ROWS)):
+            return int(rows)
+        return self._batch(shard).num_rows
+
+    def _batch(self, shard: int) -> pa.RecordBatch:
+        if shard not in self._opened:
+            self._opened[shard] = _open(self._paths[shard])
+        return self._opened[shard]
+
+    def _lists(self, column: str, shard: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the lists of a column begin in a shard, and their numbers one after the other."""
+        if (column, shard) not in self._opened_lists:
+            lists = self._batch(shard).column(column)
+            self._opened_lists[column, shard] = (
+                lists.offsets.to_numpy(zero_copy_only=True),
+                lists.values.to_numpy(zero_copy_only=True),
+            )
+        return self._opened_lists[column, shard]
+
+
+def _is_remote(path: epath.Path) -> bool:
+    return '://' in str(path)
+
+
+def _metadata(path: epath.Path) -> Mapping[bytes, bytes]:
+    with path.open('rb') as file:
+        return pa.ipc.open_file(file).schema.metadata
 
 
 def _open(path: epath.Path) -> pa.RecordBatch:
-    source = pa.BufferReader(path.read_bytes()) if '://' in str(path) else pa.memory_map(str(path))
+    source = pa.BufferReader(path.read_bytes()) if _is_remote(path) else pa.memory_map(str(path))
     reader = pa.ipc.open_file(source)
     if reader.num_record_batches == 0:
         return pa.RecordBatch.from_pylist([], schema=reader.schema)

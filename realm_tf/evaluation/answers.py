@@ -1,5 +1,6 @@
 """Which blocks hold an answer, and where."""
 
+import array
 import collections
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
@@ -9,12 +10,13 @@ import numpy as np
 
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question, compiled
+from realm_tf.errors import RealmError
 from realm_tf.evaluation.metrics import normalize_answer
 from realm_tf.evaluation.pattern_literals import folded, required_literals
 from realm_tf.text.ragged import Ragged
 from realm_tf.text.wordpiece import WordPieceTokenizer
 
-AnswerMatch = Literal['raw', 'normalized']
+AnswerMatch = Literal['raw', 'normalized', 'document']
 # Texts that are in memory at once.
 _BLOCKS_AT_ONCE = 8192
 
@@ -31,20 +33,39 @@ def blocks_with_answers(
       corpus: the corpus.
       questions: the questions.
       match: how answers that are no regular expressions are looked for: `'raw'`, as they stand, case and all, even
-        within a word (the paper's rule); `'normalized'`, as whole words after the normalisation of exact match.
+        within a word (the paper's rule); `'normalized'`, as whole words after the normalisation of exact match. With
+        `'document'` nothing is looked for: they are the blocks of the `document` that the question names.
 
     Returns:
       For each question, ascending block ids, int64.
+
+    Raises:
+      RealmError: with `'document'`, if a question names none.
     """
+    if match == 'document':
+        return blocks_of_documents(corpus, questions)
     plain, patterns = _Answers(match), _Patterns()
     for row, question in enumerate(questions):
         for answer in question.answers:
             (patterns if question.is_regex else plain).add(answer, row)
-    found: list[list[int]] = [[] for _ in questions]
+    # Of a short answer they are many: numbers, not objects.
+    found = [array.array('q') for _ in questions]
     for block, text in _texts(corpus):
         for row in plain.rows_in(text) | patterns.rows_in(text):
             found[row].append(block)
     return [np.array(blocks, np.int64) for blocks in found]
+
+
+def blocks_of_documents(corpus: BlockStore, questions: Sequence[Question]) -> list[np.ndarray]:
+    """The blocks of the document that each question names, ascending, int64; of one that is not there, none."""
+    without = next((question for question in questions if 'document' not in question.extra), None)
+    if without is not None:
+        raise RealmError(f'Line {without.line}, “{without.text[:80]}”, does not name the document it was asked of.')
+    blocks: dict[str, list[int]] = {str(question.extra['document']): [] for question in questions}
+    for block, document in enumerate(corpus.document_ids(np.arange(len(corpus)))):
+        if document in blocks:
+            blocks[document].append(block)
+    return [np.array(blocks[str(question.extra['document'])], np.int64) for question in questions]
 
 
 def gold_spans(

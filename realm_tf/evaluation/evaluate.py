@@ -290,7 +290,7 @@ class _Labels:
 def _embeddings_of(model: Model, corpus: BlockStore, path: epath.PathLike) -> Embeddings:
     embeddings = Embeddings.open(path)
     embeddings.artifact.require_input('corpus', corpus.artifact)
-    model.artifact.require_input('embeddings', embeddings.artifact)
+    model.require_embeddings(embeddings.artifact)
     return embeddings
 
 

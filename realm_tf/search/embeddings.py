@@ -1,4 +1,4 @@
-"""The embeddings artefact: one `.npy` a corpus shard, in block order."""
+"""The embeddings artefact: shards of embeddings in block order, and beside each the contents of its blocks."""
 
 import dataclasses
 import hashlib
@@ -10,6 +10,9 @@ from etils import epath
 from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.errors import RealmError
 from realm_tf.search.array_files import read_array
+
+_EMBEDDINGS = 'embeddings'
+_CONTENTS = 'contents'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Embeddings:
           RealmError: if there is none, it is not whole, or its shards do not fit together.
         """
         artifact = open_artifact(path, 'embeddings')
-        shards = [read_array(artifact.path / name) for name in sorted(artifact.files)]
+        shards = [read_array(artifact.path / name) for name in _names(artifact, _EMBEDDINGS)]
         shapes = {shard.shape[1:] for shard in shards}
         if len(shapes) != 1 or sum(map(len, shards)) != artifact.counts['blocks']:
             raise RealmError(
@@ -41,6 +44,15 @@ class Embeddings:
                 'Embed the corpus again.'
             )
         return cls(artifact, shards)
+
+    @property
+    def has_contents(self) -> bool:
+        """Whether it says what was embedded; imported embeddings do not."""
+        return len(_names(self.artifact, _CONTENTS)) == len(self.shards)
+
+    def contents(self) -> list[np.ndarray]:
+        """Hashes of what was embedded of each block, uint64 `[blocks of the shard]` for each shard."""
+        return [read_array(self.artifact.path / name) for name in _names(self.artifact, _CONTENTS)]
 
     @property
     def dimension(self) -> int:
@@ -72,8 +84,13 @@ class Embeddings:
 
 
 def shard_name(shard: int, num_shards: int) -> str:
-    """The file of one shard."""
-    return f'embeddings-{shard:05d}-of-{num_shards:05d}.npy'
+    """The file of the embeddings of one shard."""
+    return _shard_name(_EMBEDDINGS, shard, num_shards)
+
+
+def contents_name(shard: int, num_shards: int) -> str:
+    """The file of the contents of one shard."""
+    return _shard_name(_CONTENTS, shard, num_shards)
 
 
 def take_rows(shards: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
@@ -88,3 +105,11 @@ def take_rows(shards: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
         here = shard_of == shard
         rows[here] = shards[shard][ids[here] - (ends[shard] - len(shards[shard]))]
     return rows
+
+
+def _shard_name(kind: str, shard: int, num_shards: int) -> str:
+    return f'{kind}-{shard:05d}-of-{num_shards:05d}.npy'
+
+
+def _names(artifact: Artifact, kind: str) -> list[str]:
+    return sorted(name for name in artifact.files if name.startswith(f'{kind}-'))

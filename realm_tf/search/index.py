@@ -19,6 +19,7 @@ from realm_tf.search.ivf import IvfSearcher
 from realm_tf.search.partitioned import PartitionedSearcher
 from realm_tf.search.scann_searcher import ScannSearcher
 from realm_tf.search.searcher import Searcher, SearchResult
+from realm_tf.search.tpu_searcher import TpuSearcher
 from realm_tf.search.tuning import recall, tune
 
 # Times differ from run to run, so they are kept beside the artefact's files and are no part of its digest.
@@ -27,7 +28,12 @@ MEASUREMENTS = '.measurements.json'
 # What a block's embedding is recognised by when the index is updated.
 HASHES = 'hashes.npy'
 
-_SEARCHERS: dict[str, type[Searcher]] = {'exact': ExactSearcher, 'scann': ScannSearcher, 'ivf': IvfSearcher}
+_SEARCHERS: dict[str, type[Searcher]] = {
+    'exact': ExactSearcher,
+    'scann': ScannSearcher,
+    'ivf': IvfSearcher,
+    'tpu': TpuSearcher,
+}
 _NUM_SAMPLE_QUERIES = 512
 _SAMPLE_NOISE = 1.0
 _BATCH = 64
@@ -90,8 +96,9 @@ def build_index(
     queries = _noisy_blocks(embeddings.shards, seed) if sample_queries is None else sample_queries
     with make_artifact(output, 'index', configuration=configuration, inputs=inputs, overwrite=overwrite) as draft:
         searcher = searcher_class(config.searcher).build(embeddings.shards, config.reordering)
-        tuning = queries[::2]
-        tune(searcher, tuning, _exact(embeddings, tuning, config.recall_at), config.recall)
+        if isinstance(searcher, PartitionedSearcher) and not searcher.is_exact:
+            tuning = queries[::2]
+            tune(searcher, tuning, _exact(embeddings, tuning, config.recall_at), config.recall)
         _save(searcher, embeddings, draft)
         del searcher
         measured = _measure(embeddings, queries[1::2] if len(queries) > 1 else queries, config, draft)

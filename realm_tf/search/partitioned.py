@@ -46,11 +46,12 @@ class PartitionedSearcher(Searcher):
         return self.num_leaves == 0
 
     def effort_for(self, k: int) -> Effort:
-        """How far a search for k blocks looks: into leaves that hold several times as many at the least."""
+        """How far a search for k blocks looks, into leaves that hold four times as many at the least."""
         leaves, reordered = self.effort.leaves, self.effort.reordered
         if k > self.effort.k:
             leaves = max(leaves, math.ceil(4 * k * self.num_leaves / len(self)))
-            reordered = math.ceil(reordered * k / self.effort.k)
+            # In proportion; of many blocks, few are near enough to the last that is wanted to be mistaken for it.
+            reordered = max(reordered, min(math.ceil(reordered * k / self.effort.k), 4 * k))
         return Effort(k, min(leaves, self.num_leaves), min(reordered, len(self)))
 
     def cost(self, effort: Effort) -> float:

@@ -22,7 +22,7 @@ from realm_tf.search.tree import number_of_leaves, pieces_of, train_centroids
 # Fewer blocks than this are scored one by one: leaves of a tree would hold a handful each.
 _FEWEST_BLOCKS_FOR_A_TREE = 1000
 # Blocks that are encoded at once: bounds memory.
-_BLOCKS_AT_ONCE = 500_000
+_BLOCKS_AT_ONCE = 250_000
 # Queries of one thread: a batch larger than this is shared out among the cores.
 _QUERIES_PER_THREAD = 32
 

@@ -1,10 +1,12 @@
 """How far a searcher has to look: the least that reaches a recall, found by trying."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from realm_tf.errors import RealmError
 from realm_tf.search.partitioned import Effort, PartitionedSearcher
-from realm_tf.search.searcher import Searcher, SearchResult
+from realm_tf.search.searcher import SearchResult
 
 # Blocks that are scored again, for each that is wanted.
 _REORDERED_PER_BLOCK = (32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
@@ -17,13 +19,13 @@ def recall(expected: SearchResult, found: SearchResult) -> float:
     return float(hits.sum() / expected.found.sum())
 
 
-def tune(searcher: Searcher, queries: np.ndarray, expected: SearchResult, wanted: float) -> None:
-    """Sets a searcher's effort to the least costly that reaches a recall; one that is exact stays as it is.
+def tune(searcher: PartitionedSearcher, queries: np.ndarray, expected: SearchResult, wanted: float) -> None:
+    """Sets a searcher's effort to the least costly that reaches a recall.
 
     What an effort costs is reckoned, not timed, so that the same index comes out on a busy machine.
 
     Args:
-      searcher: its `effort` is set.
+      searcher: its `effort` is set; it has a tree.
       queries: float32 `[queries, dimension]`.
       expected: their best k blocks by exact search.
       wanted: the recall@k.
@@ -31,8 +33,6 @@ def tune(searcher: Searcher, queries: np.ndarray, expected: SearchResult, wanted
     Raises:
       RealmError: if no effort reaches it.
     """
-    if searcher.is_exact or not isinstance(searcher, PartitionedSearcher):
-        return
     k = expected.block_ids.shape[1]
     best, best_cost, least = None, np.inf, 1
 
@@ -41,7 +41,7 @@ def tune(searcher: Searcher, queries: np.ndarray, expected: SearchResult, wanted
         return recall(expected, searcher.search(queries, k)) >= wanted
 
     for reordered in sorted({min(len(searcher), k * times) for times in _REORDERED_PER_BLOCK}, reverse=True):
-        # With fewer blocks scored again no fewer leaves are enough, and so many would cost as much as the best.
+        # With fewer blocks scored again no fewer leaves are enough; more than would cost as much as the best are none.
         most = least - 1
         while most < searcher.num_leaves and searcher.cost(Effort(k, most + 1, reordered)) < best_cost:
             most += 1
@@ -58,7 +58,7 @@ def tune(searcher: Searcher, queries: np.ndarray, expected: SearchResult, wanted
     searcher.effort = best
 
 
-def _least(low: int, high: int, holds) -> int | None:
+def _least(low: int, high: int, holds: Callable[[int], bool]) -> int | None:
     """The least number from `low` to `high` for which something holds that holds for all larger ones; None if none."""
     step, below = 1, low - 1
     # Doubling first: what is far above the least is slow to try.

@@ -1,5 +1,6 @@
 """Fine-tuning for open-domain question answering (REALM, section 3.1; the losses of ORQA, section 6)."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -139,6 +140,7 @@ def train(
             measurement(predictor, corpus, development, config),
             decides='exact_match' if trains_reader else 'recall',
             every=settings.measure_every or steps_of_epoch,
+            last_step=steps,
             patience=settings.patience,
             is_chief=chief,
         )
@@ -149,7 +151,9 @@ def train(
 
     def train_step(batch: Batch) -> Mapping[str, float]:
         # What is read depends on the weights of this very step: retrieval cannot run ahead here.
-        return update(batches.of_questions(batch['rows'], embed_queries)).metrics
+        started = time.monotonic()
+        retrieved = batches.of_questions(batch['rows'], embed_queries)
+        return {'retrieval_seconds': time.monotonic() - started, **update(retrieved).metrics}
 
     run_training(
         name='Fine-tuning',
@@ -165,7 +169,7 @@ def train(
     )
     if not chief:
         return None
-    step = selection.restore_best() if selection and selection.best_step is not None else steps
+    step = selection.restore_best() if selection else steps
     return write_model(
         run / 'model',
         configuration=recipe(config, *RECIPE),
@@ -195,7 +199,7 @@ def measurement(
     `exact_match`.
     """
     settings = config.finetune
-    holders = blocks_with_answers(corpus, questions)
+    holders = blocks_with_answers(corpus, questions, settings.answer_match)
     texts = [question.text for question in questions]
 
     def measure() -> dict[str, float]:
@@ -228,7 +232,7 @@ class _Start:
 
     def require_embeddings(self, embeddings: Embeddings) -> None:
         if isinstance(self.artifact, Model):
-            self.artifact.artifact.require_input('embeddings', embeddings.artifact)
+            self.artifact.require_embeddings(embeddings.artifact)
         else:
             embeddings.artifact.require_input('encoder', self.artifact.artifact)
 

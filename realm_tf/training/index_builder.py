@@ -148,6 +148,7 @@ def _embed(
         *('--overwrite', '--num_workers', str(config.pretrain.refresh_workers)),
         *('--threads_per_worker', '1'),
         *('--set', f'embed.tokens_per_batch={config.embed.tokens_per_batch}'),
+        *('--set', f'embed.blocks_per_shard={config.embed.blocks_per_shard}'),
         *config.pretrain.refresh_beam_options,
         *beam_options,
     ]

@@ -43,4 +43,5 @@ def computed_on(strategy: tf.distribute.Strategy, function: Callable) -> Callabl
 
         return tuple(map(whole, outputs)) if isinstance(outputs, tuple) else whole(outputs)
 
+    compute.compiled = distributed
     return compute

@@ -17,6 +17,7 @@ class Selection:
       measure: measures the weights as they are; each of the metrics is the better the larger it is.
       decides: which of the metrics decides.
       every: steps between two measurements.
+      last_step: after which it is measured in any case.
       patience: how many measurements without a better one end the training; None: none do.
       is_chief: whether this process writes checkpoints.
     """
@@ -27,6 +28,7 @@ class Selection:
         measure: Callable[[], Mapping[str, float]],
         decides: str,
         every: int,
+        last_step: int,
         patience: int | None,
         *,
         is_chief: bool = True,
@@ -35,19 +37,20 @@ class Selection:
         self._measure = measure
         self._decides = decides
         self._every = every
+        self._last_step = last_step
         self._patience = patience
         self._is_chief = is_chief
         checkpoints.keep = self.best_step
 
     @property
     def best_step(self) -> int | None:
-        """The step of the best measurement; None before the first."""
+        """The step of the best measurement, of equals the first; None before there is one."""
         best = self._checkpoints.extra.get(_BEST)
         return best and best['step']
 
     def after_step(self, step: int, asked_to_stop: Callable[[], bool]) -> dict[str, float]:
         """Measures if it is time; what it gives is added to the metrics of the step."""
-        if step % self._every:
+        if step % self._every and step != self._last_step:
             return {}
         metrics = dict(self._measure())
         value, best = metrics[self._decides], self._checkpoints.extra.get(_BEST)

@@ -140,6 +140,10 @@ class _Import:
                 from realm_tf.weights.principal_components import project_on_principal_components
 
                 project_on_principal_components(retriever, self.corpus, self.config.seed)
+            if fresh_projection and self.config.retriever.projection_start == 'identity':
+                from realm_tf.weights.principal_components import project_identically
+
+                project_identically(retriever)
             write_encoder(
                 self.output,
                 configuration=recipe(self.config),

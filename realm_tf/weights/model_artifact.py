@@ -44,6 +44,16 @@ class Model:
         config = config_from_dict(artifact.configuration, source=str(artifact.path))
         return cls(artifact, config, Vocabulary.read(artifact.path / VOCABULARY))
 
+    def require_embeddings(self, embeddings: Artifact) -> None:
+        """Checks that the model can answer with embeddings: its own, or those of another corpus by the same encoder.
+
+        Raises:
+          RealmError: if they are neither.
+        """
+        made_by = embeddings.inputs.get('encoder')
+        if made_by is None or made_by != self.artifact.inputs.get('encoder'):
+            self.artifact.require_input('embeddings', embeddings)
+
     def retriever(self, config: Config | None = None) -> DualEncoder:
         """The dual encoder with the model's parameters; `config` may give another precision or dropout."""
         retriever = make_retriever(config or self.config)

@@ -1,4 +1,4 @@
-"""A projection to start from, made of the principal components of what the encoder already says.
+"""A projection to start from that keeps what the encoder already says: its principal components, or all of it.
 
 The paper's projection starts at random and is trained for long. Where the body was itself trained to embed texts, this
 start keeps most of what it knows; a short training goes on from there.
@@ -7,6 +7,7 @@ start keeps most of what it knows; a short training goes on from there.
 import numpy as np
 
 from realm_tf.corpus.block_store import BlockStore
+from realm_tf.errors import RealmError
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.retriever_tower import RetrieverTower
 from realm_tf.progress import tracked
@@ -38,6 +39,27 @@ def project_on_principal_components(retriever: DualEncoder, corpus: BlockStore, 
         ):
             ours.set_weights(theirs.get_weights())
     print(f'The projection keeps {share:.1%} of the variance of {count} blocks.')
+
+
+def project_identically(retriever: DualEncoder) -> None:
+    """Lets a retriever's projection pass on what the encoder says.
+
+    Inner products are then its cosines times `SCALE`, but that the LayerNorm takes off each embedding's own mean, which
+    is next to nothing.
+
+    Raises:
+      RealmError: if an embedding has another size than the encoder.
+    """
+    for tower in {id(tower): tower for tower in (retriever.query_tower, retriever.document_tower)}.values():
+        size, width = tower.projection_size, tower.encoder.hidden_size
+        if size != width:
+            raise RealmError(
+                f"retriever.projection_start = 'identity' needs retriever.projection_size = {width}, the width of the "
+                f'encoder; it is {size}.'
+            )
+        tower.projection.kernel.assign(np.eye(size, dtype=np.float32))
+        tower.projection.bias.assign(np.zeros(size, np.float32))
+        tower.projection_layer_norm.gamma.assign(np.full(size, np.sqrt(SCALE / size), np.float32))
 
 
 def set_projection(tower: RetrieverTower, pooled: np.ndarray) -> float:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realm_tf.ablation.rows import ROWS, STALER, TRAININGS
+from realm_tf.ablation.rows import ROWS, STALER, TRAININGS, rows_named, trainings_of
 from realm_tf.ablation.sizes import Costs, choose_sizes
 from realm_tf.errors import RealmError
 
@@ -22,11 +22,11 @@ def total(costs, sizes, seeds):
 @given(costs=st.builds(Costs, seconds, seconds, seconds, seconds), hours=st.floats(0.01, 1000), seeds=st.integers(1, 5))
 def test_a_budget_is_filled_and_not_exceeded_or_refused(costs, hours, seeds):
     try:
-        sizes = choose_sizes(costs, hours, seeds)
+        sizes = choose_sizes(costs, hours, seeds, ROWS)
     except RealmError as error:
         # What it says would do does, with the rounding of what is printed.
         needed = float(str(error).partition('it takes about ')[2].partition('. Take')[0])
-        choose_sizes(costs, needed + 0.05 + 2 * seeds * costs.embedding / 3600, seeds)
+        choose_sizes(costs, needed + 0.05 + 2 * seeds * costs.embedding / 3600, seeds, ROWS)
         return
     spent = total(costs, sizes, seeds)
     assert spent <= 3600 * hours * (1 + 1e-9)
@@ -37,4 +37,12 @@ def test_a_budget_is_filled_and_not_exceeded_or_refused(costs, hours, seeds):
 
 def test_a_budget_that_is_too_small_says_what_would_do():
     with pytest.raises(RealmError, match=r'0\.01 hours are too few on this machine: .* about 0\.1\.'):
-        choose_sizes(Costs(1, 1, 10, 10), 0.01, seeds=1)
+        choose_sizes(Costs(1, 1, 10, 10), 0.01, 1, ROWS)
+
+
+def test_rows_are_named_and_need_what_they_need():
+    assert rows_named([]) == ROWS and trainings_of(ROWS) == set(TRAININGS)
+    rows = rows_named(['start', 'reset-retriever'])
+    assert [row.directory for row in rows] == ['reset-retriever', 'start'] and trainings_of(rows) == {'realm'}
+    with pytest.raises(RealmError, match=r'There is no row relm\. The rows are realm, reset-encoder'):
+        rows_named(['relm'])

@@ -4,7 +4,13 @@ import pathlib
 import subprocess
 import sys
 
+import apache_beam as beam
 import pytest
+from etils import epath
+
+from beam_jobs import embed_blocks
+from beam_jobs.embedding_shards import shards_of
+from beam_jobs.options import parse
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 DATAFLOW = (
@@ -43,6 +49,26 @@ def test_the_job_graph_is_built_offline(module, steps, tmp_path, tiny_corpus, ti
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == f'The job for DataflowRunner with 16 workers was built: {steps}. Nothing was run.\n'
     assert not (tmp_path / 'output' / 'manifest.json').exists()
+
+
+def test_what_dataflow_is_asked_for():
+    """Sixteen workers of the machine, the container and the accelerator that the command line names."""
+    pytest.importorskip('google.cloud.storage', reason='apache-beam[gcp] is not installed')
+    from apache_beam.runners.dataflow.internal import apiclient
+
+    accelerator = 'type:nvidia-tesla-t4;count:1;install-nvidia-driver'
+    paths = ('--corpus=gs://b/corpus', '--encoder=gs://b/encoder', '--output=gs://b/embeddings')
+    arguments = [*DATAFLOW, *paths, f'--resource_hints=accelerator={accelerator}']
+    options = parse(arguments, embed_blocks.__name__, embed_blocks.EmbedBlocksOptions)
+    shards = shards_of(epath.Path('gs://b/embeddings'), [range(100_000)], blocks_per_shard=1000)
+    with beam.Pipeline(options=options) as pipeline:
+        embed_blocks.add_steps(pipeline, shards, {'corpus': 'gs://b/corpus', 'encoder': 'gs://b/encoder'})
+    job = pipeline.result.job.proto_pipeline
+    (pool,) = apiclient.Environment([], options, '2', 'gs://b/pipeline.pb', job).proto.worker_pools
+    assert (pool.num_workers, pool.machine_type) == (16, 'n2-standard-4')
+    assert [image.container_image for image in pool.sdk_harness_container_images] == ['some/image']
+    hints = [dict(environment.resource_hints) for environment in job.components.environments.values()]
+    assert {'beam:resources:accelerator:v1': accelerator.encode()} in hints
 
 
 def test_options_that_make_no_job_are_a_sentence(tmp_path, tiny_corpus):

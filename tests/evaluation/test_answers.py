@@ -12,6 +12,7 @@ from beam_jobs import build_corpus
 from beam_jobs.options import parse
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question, compiled, read_questions
+from realm_tf.errors import RealmError
 from realm_tf.evaluation.answers import blocks_with_answers, gold_spans
 from realm_tf.evaluation.metrics import has_answer
 from realm_tf.evaluation.pattern_literals import folded, required_literals
@@ -138,3 +139,10 @@ def test_gold_spans_are_occurrences_of_wordpieces_and_matches_of_patterns(corpus
     # Cut where the second match would begin.
     cut = gold_spans(texts[1:2], bodies.take(np.array([1])).truncated(4), questions[1:2], answers[1:2], tokenizer, 4)
     assert cut[0].tolist() == [[0, 1]]
+
+
+def test_blocks_of_the_document_that_a_question_names(corpus):
+    named = [Question('?', ('x',), extra={'document': name}) for name in ('3', 'none such', 0)]
+    assert [blocks.tolist() for blocks in blocks_with_answers(corpus, named, 'document')] == [[3], [], [0]]
+    with pytest.raises(RealmError, match=r'Line 4, “and this\?”, does not name the document'):
+        blocks_with_answers(corpus, [*named, Question('and this?', ('x',), line=4)], 'document')

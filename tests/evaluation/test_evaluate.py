@@ -110,7 +110,7 @@ def spans(*rows):
 
 
 def test_answers_are_distinct_and_their_probabilities_summed():
-    of_two = spans(('Paris', 2.0, 7), ('The Paris', 1.9, 8), ('Lima', 1.95, 8), ('the', 0.0, 8))
+    of_two = spans(('Paris', 2.0, 7), ('Lima', 1.95, 8), ('The Paris', 1.9, 8), ('the', 0.0, 8))
     totals = (2.0, float(np.log(np.exp([1.9, 1.95, 0.0]).sum())))
     prediction = Prediction((7, 8), (0.5, 0.4), totals, of_two)
     found = prediction.answers(5)

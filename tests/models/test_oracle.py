@@ -20,6 +20,7 @@ from realm_tf.artifacts import make_artifact
 from realm_tf.config import load_config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question
+from realm_tf.errors import RealmError
 from realm_tf.evaluation.predictor import Predictor
 from realm_tf.models import losses
 from realm_tf.models.bert_encoder import BertEncoder
@@ -36,6 +37,7 @@ from realm_tf.weights import hugging_face
 from realm_tf.weights.model_artifact import Model, write_model
 from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
 from realm_tf.weights.parameters import assign_parameters, named_parameters
+from realm_tf.weights.principal_components import SCALE, project_identically
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'oracle' / 'golden'
 TEXTS = json.loads((GOLDEN / 'texts.json').read_text())
@@ -394,3 +396,18 @@ def test_sentence_embeddings_of_minilm(pretrained_directory, vocabulary):
     pooled = np.asarray(retriever.query_tower.pool(token_ids, np.zeros_like(token_ids)))
     embeddings = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
     np.testing.assert_allclose(embeddings, golden('sentence_embeddings')['embeddings'], rtol=0, atol=1e-5)
+
+
+def test_a_projection_that_is_the_identity_keeps_the_cosines_of_minilm(pretrained_directory, vocabulary):
+    pretrained = read(pretrained_directory)
+    config = load_config('small', overrides={'retriever.projection_size': 384})
+    retriever = make_retriever(dataclasses.replace(config, encoder=pretrained.encoder))
+    assign_parameters(retriever.query_tower.encoder, pretrained.body('bert'), str(pretrained_directory))
+    project_identically(retriever)
+    sentences = WordPieceTokenizer(vocabulary).tokenize_to_ragged(TEXTS['sentences'])
+    queries = np.asarray(retriever.embed_queries(pack_queries(sentences, int(sentences.lengths.max()) + 2, vocabulary)))
+    expected = golden('sentence_embeddings')['embeddings']
+    # The LayerNorm takes off the mean of each embedding.
+    np.testing.assert_allclose(queries @ queries.T / SCALE, expected @ expected.T, rtol=0, atol=5e-3)
+    with pytest.raises(RealmError, match=r'projection_size = 384, the width of the encoder; it is 128'):
+        project_identically(make_retriever(load_config('small')))

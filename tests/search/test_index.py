@@ -1,9 +1,11 @@
 import json
 
+import click.testing
 import numpy as np
 import pytest
 
 from realm_tf.artifacts import make_artifact, open_artifact
+from realm_tf.cli import realm
 from realm_tf.config import IndexConfig
 from realm_tf.errors import RealmError
 from realm_tf.search.embeddings import Embeddings, shard_name
@@ -150,3 +152,20 @@ def test_an_update_with_embeddings_of_another_size_is_refused(embeddings_path, v
     path = make_embeddings(tmp_path / 'edited', vectors[:, :7])
     with pytest.raises(RealmError, match=r'16 dimensions, and those of .* have 7'):
         update_index(tmp_path / 'old', path, tmp_path / 'new')
+
+
+def test_the_commands(embeddings_path, vectors, tmp_path):
+    path = make_embeddings(tmp_path / 'edited', edited(vectors))
+    run = click.testing.CliRunner().invoke
+    old = ['--output', str(tmp_path / 'old'), '--recall', '0.8', '--k', '5', '--set', 'index.minimum_recall=0.7']
+    result = run(realm, ['index', '--embeddings', str(embeddings_path), *old], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    artifact = open_artifact(tmp_path / 'old', 'index')
+    assert (artifact.configuration['recall'], artifact.configuration['recall_at']) == (0.8, 5)
+    assert artifact.counts['recall'] >= 0.7
+    update = ['update', '--index', str(tmp_path / 'old'), '--embeddings', str(path), '--output', str(tmp_path / 'new')]
+    result = run(realm, ['index', *update], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert open_artifact(tmp_path / 'new', 'index').counts['kept'] == NUM_BLOCKS - 150
+    result = run(realm, ['index', '--output', 'anywhere'])
+    assert result.exit_code == 2 and '--embeddings' in result.output

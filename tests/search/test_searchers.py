@@ -1,6 +1,7 @@
 """Every searcher through the same tests, against brute force in numpy."""
 
 import builtins
+import pathlib
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from hypothesis.extra import numpy as hypothesis_numpy
 
 from realm_tf.environment import import_scann
 from realm_tf.errors import RealmError
+from realm_tf.search import scann_searcher
 from realm_tf.search.exact import ExactSearcher
 from realm_tf.search.index import searcher_class
 
@@ -42,7 +44,7 @@ def queries(vectors):
     return vectors[::100] + 0.1 * np.random.default_rng(1).standard_normal((30, DIMENSION), np.float32)
 
 
-@pytest.fixture(scope='module', params=['exact', 'scann', 'scann without a tree', 'ivf'])
+@pytest.fixture(scope='module', params=['exact', 'scann', 'scann without a tree', 'ivf', 'tpu'])
 def built(request, vectors):
     """A searcher over uneven shards, and the vectors in it."""
     if request.param == 'scann without a tree':
@@ -63,10 +65,10 @@ def test_finds_what_brute_force_finds(built, queries):
     assert recall > 0.97
 
 
-def test_only_a_tree_is_approximate(vectors):
-    names = ('exact', 'scann', 'ivf')
+def test_which_searchers_are_exact(vectors):
+    names = ('exact', 'scann', 'ivf', 'tpu')
     is_exact = {name: searcher_class(name).build([vectors]).is_exact for name in names}
-    assert is_exact == {'exact': True, 'scann': False, 'ivf': False}
+    assert is_exact == {'exact': True, 'scann': False, 'ivf': False, 'tpu': False}
     assert searcher_class('scann').build([vectors[:500]]).is_exact
 
 
@@ -95,7 +97,7 @@ def test_exclusions_are_left_out_and_the_rest_is_unchanged(built, queries):
 
 
 def test_everything_excluded_leaves_nothing(queries):
-    for name in ('exact', 'scann', 'ivf'):
+    for name in ('exact', 'scann', 'ivf', 'tpu'):
         searcher = searcher_class(name).build([clustered(3)])
         result = searcher.search_with_exclusions(queries, 2, np.tile([2, 0, 1], (len(queries), 1)))
         assert not result.found.any() and (result.block_ids == -1).all() and np.isneginf(result.scores).all()
@@ -103,7 +105,7 @@ def test_everything_excluded_leaves_nothing(queries):
 
 def test_more_than_there_are_is_padded(queries):
     vectors = clustered(5)
-    for name in ('exact', 'scann', 'ivf'):
+    for name in ('exact', 'scann', 'ivf', 'tpu'):
         result = searcher_class(name).build([vectors]).search(queries, 9)
         assert result.scores.shape == result.block_ids.shape == result.found.shape == (len(queries), 9)
         np.testing.assert_array_equal(result.block_ids[:, :5], brute_force(vectors, queries, 5)[1])
@@ -147,7 +149,7 @@ def test_loads_from_another_working_directory_with_the_same_results(built, queri
 
 
 def test_building_and_saving_twice_gives_the_same_bytes(vectors, tmp_path):
-    for name in ('exact', 'scann', 'ivf'):
+    for name in ('exact', 'scann', 'ivf', 'tpu'):
         written = []
         for attempt in range(2):
             directory = tmp_path / f'{name}-{attempt}'
@@ -224,6 +226,11 @@ def test_a_tensorflow_that_does_not_fit_is_a_sentence(monkeypatch):
         import_scann()
 
 
+def test_blocks_shared_out_over_replicas():
+    command = [sys.executable, str(pathlib.Path(__file__).with_name('replicas_search_alike.py'))]
+    assert subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout == 'alike\n'
+
+
 def test_exact_search_does_not_import_tensorflow():
     code = 'import realm_tf.search.index, sys; sys.exit("tensorflow" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
@@ -265,3 +272,27 @@ def test_a_filter_looks_further_for_those_that_lack_alone(vectors, queries):
     assert widths == [(30, 8), (1, 32), (1, 128)]
     assert result.found.all() and not np.isin(result.block_ids[4], best[4]).any()
     np.testing.assert_array_equal(np.delete(result.block_ids, 4, axis=0), np.delete(best[:, :5], 4, axis=0))
+
+
+def test_scann_encodes_pieces_as_it_encodes_all(vectors, tmp_path, monkeypatch):
+    written = []
+    for at_once in (10_000, 1100):
+        monkeypatch.setattr(scann_searcher, '_BLOCKS_AT_ONCE', at_once)
+        directory = tmp_path / str(at_once)
+        directory.mkdir()
+        searcher_class('scann').build([vectors]).save(directory)
+        written.append({file.name: file.read_bytes() for file in directory.iterdir()})
+    assert written[0] == written[1]
+
+
+def test_int8_is_a_quarter_of_float32(vectors, queries, tmp_path):
+    found = {}
+    for reordering in ('float32', 'int8'):
+        (tmp_path / reordering).mkdir()
+        searcher = searcher_class('scann').build([vectors], reordering)
+        searcher.save(tmp_path / reordering)
+        found[reordering] = searcher.search(queries, 8)
+    sizes = [(tmp_path / name).stat().st_size for name in ('float32/dataset.npy', 'int8/int8_dataset.npy')]
+    assert sizes[0] > 3.9 * sizes[1]
+    assert (found['float32'].block_ids == found['int8'].block_ids).mean() > 0.9
+    np.testing.assert_allclose(found['int8'].scores, found['float32'].scores, rtol=0.02, atol=0.3)

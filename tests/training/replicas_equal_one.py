@@ -10,22 +10,25 @@ import numpy as np
 import tensorflow as tf
 
 from realm_tf.config import load_config
+from realm_tf.training.finetuning_loss import finetuning_loss
 from realm_tf.training.ict import inverse_cloze_task
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.strategies import make_strategy
 from realm_tf.training.train_step import make_train_step
-from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_retriever
+from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_reader, make_retriever
 from realm_tf.weights.parameters import named_parameters
 
 STEPS = 4
-BATCH, CANDIDATES, QUERY, BLOCK, MASKS = 8, 3, 10, 14, 3
+BATCH, CANDIDATES, QUERY, BLOCK, MASKS, SPANS = 8, 3, 10, 14, 3, 10
 CONFIG = load_config(
     'tiny',
     overrides={
         'encoder.dropout': 0.0,
         'encoder.vocabulary_size': 100,
         'pretrain.num_candidates': CANDIDATES,
+        'finetune.num_candidates': CANDIDATES,
+        'finetune.reader_blocks': 2,
         # Clipping must see the sum over replicas, and the first steps must not be a warm-up at rate 0.
         'pretrain.optimizer': {'learning_rate': 1e-3, 'warmup_steps': 1, 'clip_norm': 0.05},
     },
@@ -43,6 +46,16 @@ def batches(task: str) -> list[dict[str, np.ndarray]]:
         return np.repeat([[0] * 4 + [1] * (shape[1] - 4)], shape[0], axis=0).astype(np.int32)
 
     def one():
+        if task == 'finetune':
+            return {
+                'question_ids': ids(BATCH, QUERY),
+                'candidate_embeddings': random.normal(size=(BATCH, CANDIDATES, 32)).astype(np.float32),
+                'is_candidate': np.ones((BATCH, CANDIDATES), bool),
+                'has_answer': np.arange(BATCH)[:, None] % 4 > np.arange(CANDIDATES),
+                'reader_ids': ids(BATCH * 2, BLOCK),
+                'reader_segments': segments(BATCH * 2, BLOCK),
+                'is_gold': random.random((BATCH, 2, BLOCK, SPANS)) < 0.1,
+            }
         if task == 'ict':
             return {
                 'query_ids': ids(BATCH, QUERY),
@@ -69,6 +82,8 @@ def trained(task: str, strategy: tf.distribute.Strategy, accumulation_steps: int
         networks = {'retriever': make_retriever(CONFIG)}
         if task == 'pretrain':
             networks['reader'] = make_knowledge_augmented_encoder(CONFIG)
+        if task == 'finetune':
+            networks['reader'] = make_reader(CONFIG)
         parameters = {
             f'{name}/{path}': variable
             for name, network in networks.items()
@@ -79,7 +94,8 @@ def trained(task: str, strategy: tf.distribute.Strategy, accumulation_steps: int
     def loss_function(batch):
         if task == 'ict':
             return inverse_cloze_task(networks['retriever'], batch)
-        return pretraining_loss(networks['retriever'], networks['reader'], batch, CONFIG)
+        loss = {'pretrain': pretraining_loss, 'finetune': finetuning_loss}[task]
+        return loss(networks['retriever'], networks['reader'], batch, CONFIG)
 
     step = make_train_step(loss_function, optimizer, strategy, accumulation_steps)
     metrics = [step(batch).metrics for batch in batches(task)]
@@ -94,7 +110,7 @@ def main(task: str) -> None:
     )
     metrics, weights = trained(task, make_strategy())
     runs = {'two': trained(task, make_strategy('mirrored'))}
-    if task == 'pretrain':
+    if task != 'ict':
         runs['two, accumulated'] = trained(task, make_strategy('mirrored'), accumulation_steps=2)
     differences = {
         name: {

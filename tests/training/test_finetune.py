@@ -30,7 +30,7 @@ SETTINGS = {
     'finetune.reader_blocks': 6,
     'finetune.optimizer.warmup_steps': 1,
 }
-TIMES = ('seconds', 'waited_seconds', 'waited_share')
+TIMES = ('seconds', 'waited_seconds', 'waited_share', 'retrieval_seconds')
 
 
 @pytest.fixture(scope='module')
@@ -79,8 +79,10 @@ def test_the_best_weights_are_published_and_patience_ends(train):
 
 
 def test_the_retriever_alone_leaves_the_reader_and_a_model_is_gone_on_with(train):
-    first_run = train(objective='retriever', max_steps=3, development=True, measure_every=3)
-    assert 'reader_loss' not in metrics_of(first_run)[0] and 'dev/exact_match' not in metrics_of(first_run)[-1]
+    first_run = train(objective='retriever', max_steps=3, development=True)
+    assert 'reader_loss' not in metrics_of(first_run)[0]
+    # Fewer steps than an epoch has: measured after the last.
+    assert 'dev/recall' in metrics_of(first_run)[-1] and 'dev/exact_match' not in metrics_of(first_run)[-1]
     second_run = train(start=first_run / 'model', max_steps=2)
     before, after = (read_tensors(run / 'model' / READER) for run in (first_run, second_run))
     # The body of the reader is that of the encoder until it is trained.
@@ -89,17 +91,12 @@ def test_the_retriever_alone_leaves_the_reader_and_a_model_is_gone_on_with(train
     assert any((one[name] != other[name]).any() for name in one)
 
 
-def test_the_loss_falls(train):
-    losses = [line['loss'] for line in metrics_of(train(epochs=4))]
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
-
-
 def test_patterns_have_gold_spans_where_they_match(tiny_corpus, tiny_embeddings, first, tiny_encoder):
     from realm_tf.weights.encoder_artifact import Encoder
 
     corpus, embeddings = BlockStore.open(tiny_corpus), Embeddings.open(tiny_embeddings)
-    questions = [Question('When?', (r'\d May 18\d\d',), True), Question('When?', ('1 May 1800', '2 May 1801'))]
-    config = load_config('tiny', overrides=SETTINGS)
+    questions = [Question('When?', (r'\d+ May 18\d\d',), True), Question('When?', ('1 May 1800', '2 May 1801'))]
+    config = load_config('tiny', overrides=SETTINGS | {'finetune.reader_blocks': 80})
     batches = FinetuningBatches(corpus, embeddings, open_index(first.index, embeddings.artifact), questions, config)
     retriever = Encoder.open(tiny_encoder).retriever(config)
     batch = batches.of_questions(np.array([0, 1]), lambda ids: np.asarray(retriever.embed_queries(ids)))

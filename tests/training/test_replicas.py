@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize('task', ['ict', 'pretrain'])
+@pytest.mark.parametrize('task', ['ict', 'pretrain', 'finetune'])
 def test_two_replicas_equal_one(task):
     # A process of its own: the devices of TensorFlow are settled once.
     command = [sys.executable, str(pathlib.Path(__file__).with_name('replicas_equal_one.py')), task]

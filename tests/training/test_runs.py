@@ -12,6 +12,7 @@ import pytest
 
 from realm_tf.artifacts import open_artifact
 from realm_tf.config import config_from_dict, config_to_dict, recipe
+from realm_tf.corpus.questions import read_questions
 from realm_tf.errors import RealmError
 from realm_tf.training import finetune, ict
 from realm_tf.training.checkpoints import steps_below
@@ -75,22 +76,21 @@ def test_finetuning_learns_to_answer(
 ):
     config = with_settings(tiny_config, 'finetune', epochs=3, batch_size=4, num_candidates=100, reader_length=72)
     run = prepared(tmp_path / 'run', 'model', config, 'finetune')
-    finetune.train(tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, run, config, inputs={})
+    questions = read_questions(tiny_questions).questions
+    finetune.train(tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, questions, run, config, inputs={})
     assert np.mean(losses(run)[-5:]) < np.mean(losses(run)[:5])
     assert config_from_dict(open_artifact(run / 'model', 'model').configuration).finetune == config.finetune
 
 
 def test_embeddings_of_another_encoder_are_refused(
-    tmp_path, tiny_corpus, pretrained_directory, tiny_embeddings, tiny_index, tiny_questions, tiny_config
+    tmp_path, tiny_corpus, pretrained_directory, tiny_embeddings, tiny_index, tiny_config
 ):
     from realm_tf.weights.import_weights import import_weights
 
     other = dataclasses.replace(tiny_config, seed=1)
     import_weights([pretrained_directory], tmp_path / 'encoder', other, random=True)
     with pytest.raises(RealmError, match='was not made from the encoder'):
-        finetune.train(
-            tiny_corpus, tmp_path / 'encoder', tiny_embeddings, tiny_index, tiny_questions, tmp_path, other, inputs={}
-        )
+        finetune.train(tiny_corpus, tmp_path / 'encoder', tiny_embeddings, tiny_index, [], tmp_path, other, inputs={})
 
 
 def test_a_run_with_other_settings_is_not_thrown_away_unasked(tmp_path, tiny_config):

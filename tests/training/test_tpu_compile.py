@@ -11,8 +11,12 @@ from benchmarks.tpu_compile import COMPILER, compiled, write_step
 from benchmarks.tpu_step import batch_specs
 from realm_tf.config import load_config
 from realm_tf.corpus.block_store import BlockStore
+from realm_tf.corpus.questions import Question
 from realm_tf.corpus.span_store import SpanStore
+from realm_tf.search.embeddings import Embeddings
+from realm_tf.search.index import open_index
 from realm_tf.training.current_index import CurrentIndex
+from realm_tf.training.finetuning_batch import FinetuningBatches
 from realm_tf.training.generations import Generation
 from realm_tf.training.ict import inverse_cloze_batch
 from realm_tf.training.pretraining_batch import PretrainingBatches
@@ -29,7 +33,12 @@ def test_the_batch_that_is_compiled_for_is_the_one_that_is_made(
     retriever = Encoder.open(tiny_encoder).retriever(tiny_config)
     index = CurrentIndex(tmp_path, retriever, Generation(0, tiny_encoder, tiny_embeddings, tiny_index))
     generator = np.random.default_rng(0)
+    embeddings = Embeddings.open(tiny_embeddings)
+    searcher = open_index(tiny_index, embeddings.artifact)
+    questions = [Question(f'Who founded {town}?', (town,)) for town in ('Alba', 'Brevo', 'Cardo', 'Dorn')]
+    finetuning = FinetuningBatches(corpus, embeddings, searcher, questions, tiny_config)
     batches = {
+        'finetune': finetuning.of_questions(np.arange(4), lambda ids: np.asarray(retriever.embed_queries(ids))),
         'pretrain': PretrainingBatches(corpus, corpus, spans, tiny_config).of_step(0, index),
         'ict': inverse_cloze_batch(
             corpus, np.arange(len(corpus))[: tiny_config.ict.batch_size], tiny_config, generator
@@ -49,7 +58,7 @@ def compiler():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('task', ['ict', 'pretrain'])
+@pytest.mark.parametrize('task', ['ict', 'pretrain', 'finetune'])
 def test_the_step_compiles_for_a_tpu(tmp_path, compiler, task):
     config = load_config(
         'tiny',

@@ -19,7 +19,9 @@ def reports():
     return json.loads(result.stdout.splitlines()[-1])
 
 
-@pytest.fixture(params=['ict float32', 'ict bfloat16', 'pretrain float32', 'pretrain bfloat16'])
+@pytest.fixture(
+    params=[f'{task} {dtype}' for task in ('ict', 'pretrain', 'finetune') for dtype in ('float32', 'bfloat16')]
+)
 def case(request):
     return request.param
 
@@ -30,9 +32,11 @@ def test_the_step_is_one_program_for_every_core(reports, case):
     assert reports[case]['outside_compilation'] == []
 
 
-def test_the_cores_are_given_wordpieces_of_fixed_shape(reports, case):
+def test_the_cores_are_given_arrays_of_fixed_shape(reports, case):
     inputs = reports[case]['inputs']
-    assert {dtype for dtype, _ in inputs} == {'int32'}
+    # Wordpieces; of fine-tuning the embeddings and the labels of the candidates too.
+    more = {'float32', 'bool'} if case.startswith('finetune') else set()
+    assert {dtype for dtype, _ in inputs} == {'int32'} | more
     assert not any('None' in shape or 'unknown' in shape for _, shape in inputs)
 
 
@@ -46,8 +50,9 @@ def test_every_gradient_is_summed_over_the_cores_before_it_is_clipped(reports, c
 
 
 def test_parts_of_a_batch_are_taken_in_a_loop(reports):
-    assert reports['pretrain bfloat16']['counts']['While'] == 1
-    assert 'While' not in reports['pretrain float32']['counts']
+    for task in ('pretrain', 'finetune'):
+        assert reports[f'{task} bfloat16']['counts']['While'] == 1
+        assert 'While' not in reports[f'{task} float32']['counts']
 
 
 def test_the_random_state_is_spread_on_the_cores(reports):
@@ -56,10 +61,11 @@ def test_the_random_state_is_spread_on_the_cores(reports):
     assert reports['random state']['counts']['AssignAddVariableOp'] == 3
 
 
-def test_the_queries_of_the_next_batch_are_embedded_on_the_cores(reports):
-    assert reports['queries']['counts']['TPUReplicateMetadata'] == 1
-    assert reports['queries']['refused'] == []
-    assert ['int32', '(4, 16)'] in reports['queries']['inputs']
+@pytest.mark.parametrize('what', ['queries', 'questions'])
+def test_what_is_searched_with_is_embedded_on_the_cores(reports, what):
+    assert reports[what]['counts']['TPUReplicateMetadata'] == 1
+    assert reports[what]['refused'] == []
+    assert ['int32', '(4, 16)'] in reports[what]['inputs']
 
 
 def test_what_only_the_host_can_do_is_found(reports):

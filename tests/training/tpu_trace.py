@@ -14,6 +14,7 @@ from tensorflow.python.framework import kernels
 from benchmarks.tpu_step import batch_specs, training_step
 from realm_tf.config import load_config
 from realm_tf.training.current_index import embedding_of_queries
+from realm_tf.training.on_devices import computed_on
 from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.train_step import shared_out
 from realm_tf.weights.networks import make_retriever
@@ -24,6 +25,8 @@ CASES = {
     'ict bfloat16': ('ict', {'rematerialize': True}),
     'pretrain float32': ('pretrain', {'precision': 'float32'}),
     'pretrain bfloat16': ('pretrain', {'rematerialize': True, 'pretrain.accumulation_steps': 2}),
+    'finetune float32': ('finetune', {'precision': 'float32'}),
+    'finetune bfloat16': ('finetune', {'rematerialize': True, 'finetune.accumulation_steps': 2}),
 }
 _ALL = {'precision': 'mixed_bfloat16', 'encoder.num_layers': 1}
 # What marks the replicated part, for the rewrite to find, and the exchange between cores: a TPU's own operations.
@@ -50,6 +53,9 @@ def main() -> None:
     reports['random state'] = report(spread.get_concrete_function().graph)
     queries = shared_out({'query_ids': np.zeros([8, 16], np.int32)}, strategy)
     reports['queries'] = report(embedding_of_queries(retriever, strategy).get_concrete_function(queries).graph)
+    questions = shared_out({'token_ids': np.zeros([8, 16], np.int32)}, strategy)
+    embed = computed_on(strategy, retriever.embed_queries)
+    reports['questions'] = report(embed.compiled.get_concrete_function(questions).graph)
 
     @tf.function
     def step_on_the_host():

@@ -15,6 +15,7 @@ from beam_jobs.options import parse
 from realm_tf.artifacts import open_artifact
 from realm_tf.config import load_config
 from realm_tf.corpus.block_store import BlockStore
+from realm_tf.corpus.questions import read_questions
 from realm_tf.errors import RealmError
 from realm_tf.evaluation.evaluate import evaluate_model, evaluate_retriever, read_metrics
 from realm_tf.search.embeddings import Embeddings
@@ -242,8 +243,8 @@ def test_an_imported_model_answers(tmp_path, open_question_answering, tiny_corpu
     np.testing.assert_array_equal(embeddings.as_array(), expected)
     assert [len(shard) for shard in embeddings.shards] == list(map(len, BlockStore.open(tiny_corpus).shard_ranges))
     build_index(tmp_path / 'embeddings', tmp_path / 'index', config.index)
-    paths = (tiny_corpus, tmp_path / 'model', tmp_path / 'embeddings', tmp_path / 'index', tiny_questions)
-    evaluate_model(*paths, tmp_path / 'evaluation', config, inputs={})
+    paths = (tiny_corpus, tmp_path / 'model', tmp_path / 'embeddings', tmp_path / 'index')
+    evaluate_model(*paths, read_questions(tiny_questions).questions, tmp_path / 'evaluation', config, inputs={})
     assert read_metrics(tmp_path / 'evaluation')['questions'] == 40
     predictions = (tmp_path / 'evaluation' / 'predictions.jsonl').read_text().splitlines()
     assert all(len(json.loads(prediction)['read']) == 3 for prediction in predictions)
@@ -333,6 +334,7 @@ def test_blocks_of_an_encoder_keep_its_lineage(tmp_path, tiny_corpus, tiny_quest
         corpus_path=tiny_corpus,
         embeddings_path=tmp_path / 'embeddings',
     )
-    paths = (tiny_corpus, tmp_path / 'encoder', tmp_path / 'embeddings', tiny_questions)
-    evaluate_retriever(*paths, tmp_path / 'evaluation', answering_config(), inputs={})
+    paths = (tiny_corpus, tmp_path / 'encoder', tmp_path / 'embeddings')
+    questions = read_questions(tiny_questions).questions
+    evaluate_retriever(*paths, questions, tmp_path / 'evaluation', answering_config(), inputs={})
     np.testing.assert_array_equal(Embeddings.open(tmp_path / 'embeddings').as_array(), blocks)

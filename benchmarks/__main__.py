@@ -1,0 +1,87 @@
+"""Runs benchmarks, and writes what they print into the documentation.
+
+    python -m benchmarks                            those that need nothing but this library, one after the other
+    python -m benchmarks encoder --rounds 5         one of them, with its options
+    python -m benchmarks --list                     which there are
+
+Every figure is printed by a module of this package, which can be run by itself; what it prints replaces what it printed
+the time before, between two comments in the documentation, with the command and the date. What people wrote around the
+comments stays.
+"""
+
+import datetime
+import pathlib
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+
+import click
+
+import benchmarks
+
+DOCUMENTATION = pathlib.Path('docs/benchmarks.md')
+# These bring their own inputs.
+_BY_THEMSELVES = ('tokenization', 'encoder', 'training_step')
+
+
+@click.command(context_settings={'ignore_unknown_options': True, 'help_option_names': []})
+@click.option('--docs', default=str(DOCUMENTATION), show_default=True, type=click.Path(path_type=pathlib.Path))
+@click.option('--list', 'listed', is_flag=True, help='Say which benchmarks there are.')
+@click.argument('name', required=False)
+@click.argument('options', nargs=-1, type=click.UNPROCESSED)
+def main(docs, listed, name, options):
+    """Runs one benchmark, or those that need no options."""
+    known = runnable()
+    if listed:
+        return click.echo('\n'.join(f'{module:22} {what}' for module, what in known.items()))
+    if name is not None and name not in known:
+        raise click.ClickException(f'There is no benchmark {name}. There are {", ".join(known)}.')
+    for module in [name] if name else _BY_THEMSELVES:
+        command = ['python', '-m', f'benchmarks.{module}', *options]
+        click.echo(f'$ {shlex.join(command)}', err=True)
+        printed = printed_by([sys.executable, *command[1:]])
+        # Asked for help, it says nothing that belongs there.
+        if '--help' not in options:
+            docs.write_text(with_section(docs.read_text(), module, shlex.join(command), printed))
+
+
+def runnable() -> dict[str, str]:
+    """The modules of this package that are programs for people, and the first sentence of what each says of itself."""
+    found = {}
+    for module in pkgutil.iter_modules(benchmarks.__path__):
+        path = pathlib.Path(benchmarks.__path__[0]) / f'{module.name}.py'
+        text = path.read_text() if path.exists() else ''
+        if '@click' in text and not module.name.startswith('__'):
+            found[module.name] = re.match(r'"""(.*?)(?:\n|""")', text)[1]
+    return found
+
+
+def printed_by(command: list[str]) -> str:
+    """Runs a command, shows what it prints as it does, and returns it."""
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            click.echo(line, nl=False)
+            lines.append(line)
+    if process.returncode:
+        raise click.ClickException(f'It ended with status {process.returncode}; the documentation is as it was.')
+    return ''.join(lines).strip()
+
+
+def with_section(text: str, name: str, command: str, printed: str) -> str:
+    """The documentation with what a benchmark printed in its place, or at the end."""
+    begin, end = f'<!-- printed by {name} -->', f'<!-- end of {name} -->'
+    section = f'{begin}\n`{command}`, {datetime.date.today():%d %B %Y}:\n\n{printed}\n{end}'
+    if begin not in text:
+        return f'{text.rstrip()}\n\n## {name}\n\n{section}\n'
+    head, _, rest = text.partition(begin)
+    _, found, tail = rest.partition(end)
+    if not found:
+        raise click.ClickException(f'{begin} has no {end} after it: mend the documentation by hand.')
+    return f'{head}{section}{tail}'
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,86 @@
+"""How many questions a second fine-tuning takes, by batch size, and where the time goes.
+
+    python -m benchmarks.finetuning_speed --corpus corpus --encoder encoder --embeddings embeddings --index index \\
+        --questions webquestions/train.jsonl --preset small
+
+Every batch size trains on the same questions, and is measured three times in turn with the others; the best of each
+counts. Prints a table in Markdown.
+"""
+
+import time
+
+import click
+import numpy as np
+
+from benchmarks.machine import machine
+from realm_tf.config import load_config, parse_overrides
+
+_ROUNDS = 3
+
+
+@click.command()
+@click.option('--corpus', required=True)
+@click.option('--encoder', required=True)
+@click.option('--embeddings', 'embeddings_path', required=True)
+@click.option('--index', required=True)
+@click.option('--questions', required=True)
+@click.option('--number', default=32, show_default=True, help='Questions of a measurement.')
+@click.option('--batch-size', 'batch_sizes', multiple=True, type=int, default=(1, 2, 4, 8, 16), show_default=True)
+@click.option('--preset', default='paper', show_default=True)
+@click.option('--set', 'assignments', multiple=True, metavar='NAME=VALUE', help='A setting, over the preset.')
+def main(corpus, encoder, embeddings_path, index, questions, number, batch_sizes, preset, assignments):
+    """Measures steps of each batch size."""
+    import tensorflow as tf
+
+    from benchmarks.tpu_step import training_step
+    from realm_tf.corpus.block_store import BlockStore
+    from realm_tf.corpus.questions import read_questions
+    from realm_tf.search.embeddings import Embeddings
+    from realm_tf.search.index import open_index
+    from realm_tf.training.finetuning_batch import FinetuningBatches
+    from realm_tf.weights.encoder_artifact import Encoder
+
+    config = load_config(preset, overrides=parse_overrides(assignments))
+    store, embeddings = BlockStore.open(corpus), Embeddings.open(embeddings_path)
+    asked = read_questions(questions).questions[:number]
+    started = time.process_time()
+    batches = FinetuningBatches(store, embeddings, open_index(index, embeddings.artifact), asked, config)
+    labelled = time.process_time() - started
+    embed = tf.function(Encoder.open(encoder).retriever(config).embed_queries, reduce_retracing=True)
+    step = training_step('finetune', config, tf.distribute.get_strategy())
+
+    def seconds_of(batch_size: int) -> tuple[float, float]:
+        """Seconds of all the questions: of retrieval, labels and packing; and of the step."""
+        retrieving = training = 0.0
+        for start in range(0, number - batch_size + 1, batch_size):
+            before = time.monotonic()
+            batch = batches.of_questions(
+                np.arange(start, start + batch_size), lambda ids: embed(tf.constant(ids)).numpy()
+            )
+            between = time.monotonic()
+            metrics, _ = step({name: tf.constant(array) for name, array in batch.items()})
+            metrics['loss'].numpy()
+            retrieving, training = retrieving + between - before, training + time.monotonic() - between
+        return retrieving, training
+
+    for batch_size in batch_sizes:
+        seconds_of(batch_size)
+    best = {batch_size: (float('inf'), float('inf')) for batch_size in batch_sizes}
+    for _ in range(_ROUNDS):
+        for batch_size in batch_sizes:
+            best[batch_size] = min(best[batch_size], seconds_of(batch_size), key=sum)
+    print(
+        f'{machine()}. {number} questions, {len(store):,} blocks; their labels took {labelled:.1f} s of a processor.\n'
+    )
+    print('| batch | questions/s | retrieval, labels, packing, ms a question | step, ms a question |')
+    print('|---|---|---|---|')
+    for batch_size, (retrieving, training) in best.items():
+        done = number // batch_size * batch_size
+        print(
+            f'| {batch_size} | {done / (retrieving + training):.2f} | {1000 * retrieving / done:.0f} | '
+            f'{1000 * training / done:.0f} |'
+        )
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,228 @@
+"""Open-domain question answering on real questions, with MiniLM, beside BM25 and MiniLM as it comes.
+
+    python -m benchmarks.open_domain --documents articles.jsonl.gz --workdir open-domain \\
+        --questions webquestions=jsonl:webquestions.train.jsonl \\
+        --questions curatedtrec=regex:curatedtrec.train.jsonl --questions nq=jsonl:nq_open.train_subset.jsonl
+
+Every stage is a command that users run, and is printed. Of each question set a development set is held out by the
+paper's rule. The retriever is trained first, alone, on the questions of all sets, as that takes little time; then
+retriever and reader together. The best weights are chosen by the development questions, so that the figures on these
+are a little too good; name sets that nothing was chosen by with --test. All rows of a table have the same reader.
+
+    python -m benchmarks.open_domain squad --train train.json --evaluate new_wiki.json --workdir squad-open
+
+trains on the paragraphs and questions of one file in the form of SQuAD, and looks for the paragraph that each question
+of the other was asked of among all of its paragraphs. Killed, the same command goes on where it was.
+"""
+
+import json
+import pathlib
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import click
+
+from benchmarks.machine import machine
+from realm_tf.evaluation.report import comparison_table
+from realm_tf.quickstart.minilm import minilm_directory
+
+# Blocks of about a hundred words, and MiniLM's own space.
+COMMON = {
+    'precision': 'mixed_bfloat16',
+    'corpus.block_length': 160,
+    'corpus.num_shards': 16,
+    'retriever.projection_size': 384,
+    'retriever.projection_start': 'identity',
+    'index.searcher': 'exact',
+    'finetune.question_length': 32,
+    'finetune.reader_length': 192,
+    'finetune.reader_blocks': 5,
+}
+RETRIEVER = {
+    'objective': 'retriever',
+    'batch_size': 32,
+    'num_candidates': 1000,
+    'epochs': 4,
+    'measure_every': 50,
+    'optimizer.learning_rate': 3e-5,
+    'optimizer.warmup_steps': 20,
+}
+READER = {
+    'objective': 'joint',
+    'batch_size': 8,
+    'num_candidates': 1000,
+    'epochs': 2,
+    'measure_every': 200,
+    'checkpoint_every': 100,
+    'optimizer.learning_rate': 3e-5,
+    'optimizer.warmup_steps': 40,
+}
+# Of SQuAD, each question's own paragraph is known.
+SQUAD = {'answer_match': 'document'}
+
+
+@click.group(invoke_without_command=True)
+@click.option('--documents', help='Documents to build the corpus from.')
+@click.option('--questions', 'sets', multiple=True, metavar='NAME=FORMAT:FILE', help='A training set; again for more.')
+@click.option('--test', 'tests', multiple=True, metavar='NAME=FORMAT:FILE', help='Questions that are only measured.')
+@click.option('--workdir', type=click.Path(path_type=pathlib.Path), help='Directory for everything.')
+@click.option(
+    '--set', 'assignments', multiple=True, metavar='NAME=VALUE', help='A setting, over those of the benchmark.'
+)
+@click.option('--workers', default=2, show_default=True, help='Processes that embed the corpus.')
+@click.pass_context
+def main(context, documents, sets, tests, workdir, assignments, workers):
+    """Fine-tunes and evaluates on question sets, over one corpus."""
+    if context.invoked_subcommand:
+        return
+    if not (documents and sets and workdir):
+        raise click.UsageError('Give --documents, --questions and --workdir.')
+    experiment = Experiment(workdir, assignments, workers)
+    experiment.knowledge('knowledge', documents)
+    experiment.encoder()
+    experiment.embed('knowledge')
+    names = [experiment.questions(given, dev=True) for given in sets]
+    trained = experiment.train('knowledge', names)
+    for name in names:
+        experiment.evaluate(trained, 'knowledge', name, f'{name}/dev.jsonl', f'{name}-dev')
+    for given in tests:
+        name = experiment.questions(given, dev=False)
+        development = f'{name.removesuffix("-test")}-dev'
+        experiment.evaluate(trained, 'knowledge', name, f'{name}/train.jsonl', name, development)
+    experiment.print_tables()
+
+
+@main.command()
+@click.option('--train', 'train_file', required=True, help='SQuAD v1.1 to train on.')
+@click.option('--evaluate', 'evaluated_file', required=True, help='SQuAD v1.1 to find the paragraphs of.')
+@click.option('--workdir', required=True, type=click.Path(path_type=pathlib.Path), help='Directory for everything.')
+@click.option(
+    '--set', 'assignments', multiple=True, metavar='NAME=VALUE', help='A setting, over those of the benchmark.'
+)
+@click.option('--workers', default=2, show_default=True, help='Processes that embed the corpora.')
+def squad(train_file, evaluated_file, workdir, assignments, workers):
+    """Trains on the paragraphs of one file, and looks for those of another."""
+    experiment = Experiment(workdir, assignments, workers)
+    experiment.questions(f'train=squad:{train_file}', dev=True)
+    experiment.questions(f'evaluated=squad:{evaluated_file}', dev=False)
+    experiment.encoder()
+    for corpus, name in (('train-corpus', 'train'), ('evaluated-corpus', 'evaluated')):
+        experiment.knowledge(corpus, workdir / name / 'documents.jsonl')
+        experiment.embed(corpus)
+    trained = experiment.train('train-corpus', ['train'], SQUAD)
+    experiment.evaluate(trained, 'evaluated-corpus', 'evaluated', 'evaluated/train.jsonl', 'evaluated-squad')
+    experiment.print_tables()
+
+
+class Experiment:
+    """The stages, and the directory that they share.
+
+    Args:
+      directory: everything goes there; finished stages in it are kept.
+      assignments: settings over those of the benchmark.
+      workers: processes that embed a corpus.
+    """
+
+    def __init__(self, directory: pathlib.Path, assignments: Sequence[str], workers: int):
+        self._directory = directory
+        self._overrides = dict(assignment.split('=', 1) for assignment in assignments)
+        self._workers = workers
+        self._evaluations: dict[str, pathlib.Path] = {}
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def knowledge(self, name: str, documents: str | pathlib.Path) -> None:
+        """Builds a corpus."""
+        vocabulary = minilm_directory() / 'vocab.txt'
+        self._realm('corpus', 'build', '--input', documents, '--vocabulary', vocabulary, '--output', self._at(name))
+
+    def encoder(self) -> None:
+        """Imports MiniLM."""
+        self._realm('import', '--from', minilm_directory(), '--to', self._at('encoder'))
+
+    def embed(self, corpus: str) -> None:
+        """Embeds a corpus, and builds its index."""
+        embeddings, index = self._at(f'{corpus}-embeddings'), self._at(f'{corpus}-index')
+        self._realm(
+            *('embed', '--corpus', self._at(corpus), '--encoder', self._at('encoder'), '--output', embeddings),
+            *('--num_workers', self._workers),
+        )
+        self._realm('index', '--embeddings', embeddings, '--output', index)
+
+    def questions(self, given: str, *, dev: bool) -> str:
+        """Makes question files of `NAME=FORMAT:FILE`, and gives the name."""
+        name, _, rest = given.partition('=')
+        form, _, file = rest.partition(':')
+        split = '--dev' if dev else '--no-dev'
+        self._realm('questions', '--from', file, '--format', form, split, '--output', self._at(name), '--overwrite')
+        return name
+
+    def train(self, corpus: str, names: Sequence[str], chosen: Mapping | None = None) -> pathlib.Path:
+        """Trains the retriever alone, then retriever and reader; gives the model."""
+        start = ('--encoder', self._at('encoder'))
+        for run, settings in (('retriever', RETRIEVER), ('joint', READER)):
+            self._realm(
+                *('finetune', *self._of(corpus), *start, '--output', self._at(run)),
+                *(part for name in names for part in ('--questions', self._at(name, 'train.jsonl'))),
+                *(part for name in names for part in ('--dev', self._at(name, 'dev.jsonl'))),
+                chosen={f'finetune.{name}': value for name, value in (settings | dict(chosen or {})).items()},
+            )
+            start = ('--model', self._at(run, 'model'))
+        return self._at('joint', 'model')
+
+    def evaluate(
+        self, model: pathlib.Path, corpus: str, name: str, file: str, output: str, calibration: str | None = None
+    ) -> None:
+        """Measures a model on a question file, beside MiniLM as it comes, BM25, and both."""
+        calibrated = ('--calibration', self._at(calibration)) if calibration in self._evaluations else ()
+        self._realm(
+            *('evaluate', *self._of(corpus), '--model', model, '--encoder', self._at('encoder'), '--bm25'),
+            *('--questions', self._at(file), '--output', self._at(output), *calibrated, '--overwrite'),
+        )
+        self._evaluations[output] = self._at(output)
+
+    def print_tables(self) -> None:
+        """Prints what was measured, and how long each training took."""
+        print(f'\n{machine()}')
+        for run in ('retriever', 'joint'):
+            lines = [json.loads(line) for line in (self._at(run) / 'metrics.jsonl').read_text().splitlines()]
+            seconds = sum(line['seconds'] for line in lines)
+            retrieval = sum(line['retrieval_seconds'] for line in lines)
+            print(
+                f'{run}: {len(lines)} steps, {seconds / 60:.0f} minutes, {seconds / len(lines):.2f} s a step; '
+                f'{retrieval / seconds:.0%} of it to embed questions, search, label and pack.'
+            )
+        for name, path in self._evaluations.items():
+            metrics = json.loads((path / 'metrics.json').read_text())
+            print(f'\n{name}, {metrics["questions"]:,} questions\n\n{comparison_table(metrics["comparison"])}')
+
+    def _of(self, corpus: str) -> tuple:
+        embeddings, index = self._at(f'{corpus}-embeddings'), self._at(f'{corpus}-index')
+        return '--corpus', self._at(corpus), '--embeddings', embeddings, '--index', index
+
+    def _realm(self, *arguments, chosen: Mapping | None = None) -> None:
+        """Runs a command, with the settings that are common, those of the stage, and those of the user over both."""
+        settings = COMMON | dict(chosen or {}) | self._overrides
+        takes_settings = arguments[0] != 'questions'
+        arguments = [*map(str, arguments), *(settings_of(settings) if takes_settings else [])]
+        print(f'$ realm {shlex.join(arguments)}', flush=True)
+        started = time.monotonic()
+        status = subprocess.run([sys.executable, '-m', 'realm_tf.cli', *arguments]).returncode
+        # Status 3: lines of a question file were left out, and said to be.
+        if status not in (0, 3):
+            raise click.ClickException(f'Status {status} from realm {shlex.join(arguments)}; what it said is above.')
+        print(f'  {time.monotonic() - started:.0f} s\n', flush=True)
+
+    def _at(self, *parts: str) -> pathlib.Path:
+        return self._directory.joinpath(*parts)
+
+
+def settings_of(values: Mapping) -> list[str]:
+    """The arguments that set these settings, over the preset."""
+    return ['--preset', 'small'] + [part for name, value in values.items() for part in ('--set', f'{name}={value}')]
+
+
+if __name__ == '__main__':
+    main()
