@@ -7,6 +7,7 @@ from export.packing import pack_documents, pack_queries, pack_reader_inputs
 from export.parts import in_parts
 from export.search import GraphSearcher
 from realm_tf.corpus.block_store import BlockStore
+from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights.model_artifact import Model
 
@@ -31,9 +32,18 @@ class QuestionAnswerer(tf.Module):
       corpus: its corpus.
       searcher: over its embeddings of the corpus.
       min_probability: an answer that is less probable is not given.
+      encoder: the dual encoder that made these embeddings, whose document tower fine-tuning leaves behind where the
+        towers are shared; without it documents are not embedded.
     """
 
-    def __init__(self, model: Model, corpus: BlockStore, searcher: GraphSearcher, min_probability: float = 0.0):
+    def __init__(
+        self,
+        model: Model,
+        corpus: BlockStore,
+        searcher: GraphSearcher,
+        min_probability: float = 0.0,
+        encoder: DualEncoder | None = None,
+    ):
         super().__init__()
         rows = list(range(len(corpus)))
         retriever, reader = model.retriever(), model.reader()
@@ -43,9 +53,10 @@ class QuestionAnswerer(tf.Module):
         self._vocabulary = model.vocabulary
         self._tokenizer = WordPieceTokenizer(model.vocabulary)
         self._searcher = searcher
-        self._weights = [variable.value for layer in (retriever, reader) for variable in layer.variables]
+        layers = filter(None, (retriever.query_tower, reader, encoder and encoder.document_tower))
+        self._weights = [variable.value for layer in layers for variable in layer.variables]
         # The bound methods alone: a layer as an attribute would be tracked, and its weights saved twice.
-        self._embed_queries, self._embed_documents = retriever.embed_queries, retriever.embed_documents
+        self._embed_queries = retriever.embed_queries
         self._read_spans = reader.__call__
         self._titles = tf.Variable(tf.constant(corpus.titles(rows)), trainable=False, name='titles')
         self._texts = tf.Variable(tf.constant(corpus.texts(rows)), trainable=False, name='texts')
@@ -58,9 +69,11 @@ class QuestionAnswerer(tf.Module):
             'serving_default': signature(self._answer, 'question'),
             'retrieve': signature(self._retrieve, 'question'),
             'embed_query': signature(self._embed_query, 'question'),
-            'embed_document': signature(self._embed_document, 'title', 'text'),
             'read': signature(self._read, 'question', 'text'),
         }
+        if encoder is not None:
+            self._embed_documents = encoder.embed_documents
+            self.functions['embed_document'] = signature(self._embed_document, 'title', 'text')
 
     def _answer(self, question):
         """Answers questions.
@@ -201,7 +214,7 @@ class QuestionAnswerer(tf.Module):
 
 
 def save(answerer: QuestionAnswerer, path: str) -> None:
-    """Writes the SavedModel: signatures `serving_default`, `retrieve`, `embed_query`, `embed_document` and `read`."""
+    """Writes the SavedModel, with the functions of the answerer as its signatures."""
     tf.saved_model.save(answerer, path, signatures=answerer.functions)
 
 
