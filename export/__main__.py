@@ -21,6 +21,7 @@ _STAND_IN_QUESTIONS = 8
 @click.option('--corpus', required=True, help='Its corpus.')
 @click.option('--embeddings', required=True, help='Its embeddings of the corpus.')
 @click.option('--index', help='An index over the embeddings, for --searcher ivf.')
+@click.option('--encoder', help='The encoder that made the embeddings, for the signature embed_document.')
 @click.option('--output', required=True, help='BASE: the model is written to BASE/<version>/, the next free one.')
 @click.option(
     '--searcher',
@@ -40,7 +41,7 @@ _STAND_IN_QUESTIONS = 8
     is_flag=True,
     help='The corpus was edited since the model was trained, and embedded again by the encoder of the model.',
 )
-def export(model, corpus, embeddings, index, output, searcher, min_probability, questions, update):
+def export(model, corpus, embeddings, index, encoder, output, searcher, min_probability, questions, update):
     """Write a QA model as one SavedModel: question in, answer and evidence out.
 
     Beside it, in BASE/serving/, goes what TensorFlow Serving is started with.
@@ -58,6 +59,9 @@ def export(model, corpus, embeddings, index, output, searcher, min_probability, 
     inputs = {'model': model.digest, 'corpus': corpus.digest, 'embeddings': embeddings.digest}
     if index:
         inputs['index'] = _ivf_index(index, embeddings).digest
+    if encoder:
+        encoder = open_artifact(encoder, 'encoder')
+        inputs['encoder'] = embeddings.require_input('encoder', encoder).inputs['encoder']
     if questions:
         inputs['questions'] = file_checksum(questions)
     newest = newest_version(output)
@@ -73,6 +77,7 @@ def export(model, corpus, embeddings, index, output, searcher, min_probability, 
     from realm_tf.corpus.block_store import BlockStore
     from realm_tf.search.embeddings import Embeddings
     from realm_tf.search.index import open_index
+    from realm_tf.weights.encoder_artifact import Encoder
     from realm_tf.weights.model_artifact import Model
 
     blocks = BlockStore(corpus)
@@ -93,7 +98,8 @@ def export(model, corpus, embeddings, index, output, searcher, min_probability, 
         else:
             of_embeddings = {'exact': ExactGraphSearcher, 'scann': ScannGraphSearcher}[searcher]
             graph_searcher = of_embeddings(Embeddings.open(embeddings.path).as_array())
-        save(QuestionAnswerer(opened, blocks, graph_searcher, min_probability), str(draft.path))
+        retriever = Encoder.open(encoder.path).retriever() if encoder else None
+        save(QuestionAnswerer(opened, blocks, graph_searcher, min_probability, retriever), str(draft.path))
         write_warm_up(draft.path, _questions(questions, blocks))
         draft.counts['blocks'] = len(blocks)
     unfinished.rename(path)

@@ -32,7 +32,7 @@ def in_parts(
         padding = [[0, parts * part - size]]
         # [parts, part]
         rows = [tf.reshape(tf.pad(value, padding), [parts, part]) for value in values]
-        found = tf.map_fn(lambda row: compute(*row), rows, fn_output_signature=outputs, parallel_iterations=1)
+        found = tf.map_fn(lambda row: of_part(*row), rows, fn_output_signature=outputs, parallel_iterations=1)
         return {
             name: tf.reshape(value, tf.concat([[parts * part], tf.shape(value)[2:]], 0))[:size]
             for name, value in found.items()

@@ -1,8 +1,5 @@
 """The trained system as one graph: question text in, answer and evidence out."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import tensorflow as tf
 
 from export.distinct_answers import most_probable
@@ -10,6 +7,7 @@ from export.packing import pack_documents, pack_queries, pack_reader_inputs
 from export.parts import in_parts
 from export.search import GraphSearcher
 from realm_tf.corpus.block_store import BlockStore
+from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights.model_artifact import Model
 
@@ -34,9 +32,18 @@ class QuestionAnswerer(tf.Module):
       corpus: its corpus.
       searcher: over its embeddings of the corpus.
       min_probability: an answer that is less probable is not given.
+      encoder: the dual encoder that made these embeddings, whose document tower fine-tuning leaves behind where the
+        towers are shared; without it documents are not embedded.
     """
 
-    def __init__(self, model: Model, corpus: BlockStore, searcher: GraphSearcher, min_probability: float = 0.0):
+    def __init__(
+        self,
+        model: Model,
+        corpus: BlockStore,
+        searcher: GraphSearcher,
+        min_probability: float = 0.0,
+        encoder: DualEncoder | None = None,
+    ):
         super().__init__()
         rows = list(range(len(corpus)))
         retriever, reader = model.retriever(), model.reader()
@@ -46,12 +53,13 @@ class QuestionAnswerer(tf.Module):
         self._vocabulary = model.vocabulary
         self._tokenizer = WordPieceTokenizer(model.vocabulary)
         self._searcher = searcher
-        self._weights = [variable.value for layer in (retriever, reader) for variable in layer.variables]
+        layers = filter(None, (retriever.query_tower, reader, encoder and encoder.document_tower))
+        self._weights = [variable.value for layer in layers for variable in layer.variables]
         # The bound methods alone: a layer as an attribute would be tracked, and its weights saved twice.
-        self._embed_queries, self._embed_documents = retriever.embed_queries, retriever.embed_documents
+        self._embed_queries = retriever.embed_queries
         self._read_spans = reader.__call__
-        self._titles = _text_variable(corpus.titles(rows), 'titles')
-        self._texts = _text_variable(corpus.texts(rows), 'texts')
+        self._titles = tf.Variable(tf.constant(corpus.titles(rows)), trainable=False, name='titles')
+        self._texts = tf.Variable(tf.constant(corpus.texts(rows)), trainable=False, name='texts')
 
         def signature(compute, *inputs):
             specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in inputs}
@@ -61,9 +69,11 @@ class QuestionAnswerer(tf.Module):
             'serving_default': signature(self._answer, 'question'),
             'retrieve': signature(self._retrieve, 'question'),
             'embed_query': signature(self._embed_query, 'question'),
-            'embed_document': signature(self._embed_document, 'title', 'text'),
             'read': signature(self._read, 'question', 'text'),
         }
+        if encoder is not None:
+            self._embed_documents = encoder.embed_documents
+            self.functions['embed_document'] = signature(self._embed_document, 'title', 'text')
 
     def _answer(self, question):
         """Answers questions.
@@ -204,13 +214,8 @@ class QuestionAnswerer(tf.Module):
 
 
 def save(answerer: QuestionAnswerer, path: str) -> None:
-    """Writes the SavedModel: signatures `serving_default`, `retrieve`, `embed_query`, `embed_document` and `read`."""
+    """Writes the SavedModel, with the functions of the answerer as its signatures."""
     tf.saved_model.save(answerer, path, signatures=answerer.functions)
-
-
-def _text_variable(texts: Sequence[str], name: str) -> tf.Variable:
-    # As objects: an array of NumPy's own texts has room for the longest in every row.
-    return tf.Variable(np.array([text.encode() for text in texts], object), trainable=False, name=name, dtype=tf.string)
 
 
 def _utf8(texts: tf.Tensor, max_bytes: int) -> tf.Tensor:

@@ -29,9 +29,10 @@ HOSTILE = ['', ' ', '?', '\x00', '日本語の質問', 'é' * 3000, 'word ' * 20
 
 
 @pytest.fixture(scope='module', params=['exact', 'ivf', 'scann'])
-def export_path(request, tmp_path_factory, tiny_corpus, tiny_embeddings, tiny_model, tiny_config):
+def export_path(request, tmp_path_factory, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_model, tiny_config):
     path = tmp_path_factory.mktemp('export') / request.param
     paths = [('--model', tiny_model), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings), ('--output', path)]
+    paths.append(('--encoder', tiny_encoder))
     if request.param == 'ivf':
         index = path.with_name('index')
         build_index(tiny_embeddings, index, dataclasses.replace(tiny_config.index, searcher='ivf'))
@@ -141,8 +142,9 @@ def test_the_blocks_that_are_read_are_sorted(loaded):
     assert (np.diff(found['score'], axis=1) <= 0).all()
 
 
-def test_weights_are_stored_once(export_path, tiny_model, tiny_embeddings):
-    weights = sum(path.stat().st_size for path in tiny_model.glob('*.safetensors'))
+def test_weights_are_stored_once(export_path, tiny_model, tiny_encoder, tiny_embeddings):
+    files = (*tiny_model.glob('*.safetensors'), tiny_encoder / 'retriever.safetensors')
+    weights = sum(path.stat().st_size for path in files)
     blocks = Embeddings.open(tiny_embeddings)
     # Vectors and, with an index, codes; texts; the graph has a vocabulary of some megabytes, and no weights.
     allowed = weights + 3 * len(blocks) * blocks.dimension * 4 + 2_000_000

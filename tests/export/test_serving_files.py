@@ -59,6 +59,7 @@ def test_the_warm_up_is_replayed(tiny_export):
     model.close()
 
 
+@pytest.mark.slow
 def test_questions_of_ones_own_and_an_edited_corpus(
     tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_model, tiny_questions
 ):

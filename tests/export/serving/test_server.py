@@ -204,7 +204,7 @@ def test_sigterm_ends_it_after_the_requests_that_have_come(parrot_base):
                 received += chunk
         assert received.startswith(b'HTTP/1.1 200')
         assert len(json.loads(received.partition(b'\r\n\r\n')[2])['predictions']) == 1000
-        assert server.process.wait(60) == 0
+        assert server.process.wait(600) == 0
 
 
 @pytest.mark.parametrize(
