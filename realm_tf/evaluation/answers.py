@@ -2,7 +2,8 @@
 
 import array
 import collections
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import ahocorasick
@@ -12,7 +13,7 @@ from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question, compiled
 from realm_tf.errors import RealmError
 from realm_tf.evaluation.metrics import normalize_answer
-from realm_tf.evaluation.pattern_literals import folded, required_literals
+from realm_tf.evaluation.pattern_literals import alternatives, folded, literal, required_literals
 from realm_tf.text.ragged import Ragged
 from realm_tf.text.wordpiece import WordPieceTokenizer
 
@@ -175,19 +176,27 @@ class _Answers:
 
 
 class _Patterns:
-    """Answers that are regular expressions."""
+    """Answers that are regular expressions, each taken apart into its alternatives."""
 
     def __init__(self):
-        self._finder = _Finder()
-        self._looked_for_everywhere: list[tuple[str, int]] = []
+        # Texts that match by themselves, and texts that every match of an expression holds.
+        self._literals, self._required = _Finder(), _Finder()
+        self._looked_for_everywhere: list[tuple[re.Pattern[str], int]] = []
 
     def add(self, pattern: str, row: int) -> None:
-        literals = required_literals(pattern)
-        if literals is None:
-            self._looked_for_everywhere.append((pattern, row))
-        for literal in literals or ():
-            self._finder.add(literal, (pattern, row))
+        for alternative in alternatives(pattern):
+            text = literal(alternative)
+            if text is not None:
+                self._literals.add(text, row)
+                continue
+            expression, required = (compiled(alternative), row), required_literals(alternative)
+            if required is None:
+                self._looked_for_everywhere.append(expression)
+            for text in required or ():
+                self._required.add(text, expression)
 
     def rows_in(self, text: str) -> set[int]:
-        likely: Iterable[tuple[str, int]] = (*self._finder.rows_in(folded(text)), *self._looked_for_everywhere)
-        return {row for pattern, row in likely if compiled(pattern).search(text)}
+        in_lower_case = folded(text)
+        found = self._literals.rows_in(in_lower_case)
+        likely = (*self._required.rows_in(in_lower_case), *self._looked_for_everywhere)
+        return found | {row for pattern, row in likely if row not in found and pattern.search(text)}

@@ -9,6 +9,9 @@ except ImportError:  # Python 3.10
 
 # The letters that are no ASCII and that a search in any case takes for one: dotless and dotted i, long s, Kelvin.
 _FOLDED = str.maketrans({'ı': 'i', 'İ': 'i', 'ſ': 's', 'K': 'k'})
+_REFERENCE = re.compile(r'\\[1-9]|\(\?P=|\(\?\(|\(\?[aiLmsux]')
+# A backslash with what it escapes, a set, in which a first `]` is a character, or one character.
+_TOKEN = re.compile(r'\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.', re.DOTALL)
 # A letter alone is nearly everywhere, a digit is not.
 _LEAST_WEIGHT = 2
 
@@ -16,6 +19,32 @@ _LEAST_WEIGHT = 2
 def folded(text: str) -> str:
     """The text in lower case, such that `required_literals` are found in it as they stand."""
     return text.translate(_FOLDED).lower()
+
+
+def alternatives(pattern: str) -> list[str]:
+    """The parts of a regular expression between the `|` that stand in no group: it matches where one of them does.
+
+    An expression with references to groups is left whole, as a part would count its groups anew.
+    """
+    if _REFERENCE.search(pattern):
+        return [pattern]
+    parts, depth = [''], 0
+    for token in _TOKEN.findall(pattern):
+        if token in '()':
+            depth += 1 if token == '(' else -1
+        elif token == '|' and depth == 0:
+            parts.append('')
+            continue
+        parts[-1] += token
+    return parts if all(map(_is_pattern, parts)) else [pattern]
+
+
+def literal(pattern: str) -> str | None:
+    """The text, in lower case, that the expression is nothing but; it matches where that is in the `folded` text."""
+    items = _parsed(pattern)
+    if items and all(str(operation) == 'LITERAL' and argument < 128 for operation, argument in items):
+        return ''.join(chr(argument).lower() for _, argument in items)
+    return None
 
 
 def required_literals(pattern: str) -> frozenset[str] | None:
@@ -27,7 +56,19 @@ def required_literals(pattern: str) -> frozenset[str] | None:
     Returns:
       Texts of ASCII, of at least two characters or one digit; None if there are none that every match must hold.
     """
-    return _of_sequence(parser.parse(pattern, re.IGNORECASE | re.UNICODE | re.MULTILINE))
+    return _of_sequence(_parsed(pattern))
+
+
+def _parsed(pattern: str):
+    return parser.parse(pattern, re.IGNORECASE | re.UNICODE | re.MULTILINE)
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        _parsed(text)
+    except re.error:
+        return False
+    return True
 
 
 def _of_sequence(items) -> frozenset[str] | None:

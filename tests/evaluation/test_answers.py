@@ -15,7 +15,7 @@ from realm_tf.corpus.questions import Question, compiled, read_questions
 from realm_tf.errors import RealmError
 from realm_tf.evaluation.answers import blocks_with_answers, gold_spans
 from realm_tf.evaluation.metrics import has_answer
-from realm_tf.evaluation.pattern_literals import folded, required_literals
+from realm_tf.evaluation.pattern_literals import alternatives, folded, literal, required_literals
 from realm_tf.text.wordpiece import WordPieceTokenizer
 
 DATA = pathlib.Path(__file__).parents[2] / '../shared/data/questions'
@@ -146,3 +146,40 @@ def test_blocks_of_the_document_that_a_question_names(corpus):
     assert [blocks.tolist() for blocks in blocks_with_answers(corpus, named, 'document')] == [[3], [], [0]]
     with pytest.raises(RealmError, match=r'Line 4, “and this\?”, does not name the document'):
         blocks_with_answers(corpus, [*named, Question('and this?', ('x',), line=4)], 'document')
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'parts'),
+    [
+        ('writer|author', ['writer', 'author']),
+        (r'(a|b) c|d\|e|[|(]f', ['(a|b) c', r'd\|e', '[|(]f']),
+        (r'[]|]g|h', ['[]|]g', 'h']),
+        (r'(x)|(y)\2', [r'(x)|(y)\2']),
+        ('(?i)k|l', ['(?i)k|l']),
+        ('one', ['one']),
+    ],
+)
+def test_an_expression_is_taken_apart_where_no_group_is(pattern, parts):
+    assert alternatives(pattern) == parts
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from(['ab', r'\|', '[a|b]', '(b|a)c', r'b\s+c', 'c', '(?:a|c)', r'\bb', '[]|]']), min_size=1
+    ),
+    text=st.text('abc| ]', max_size=8),
+)
+def test_an_expression_matches_where_one_of_its_parts_does(parts, text):
+    pattern = '|'.join(parts)
+    expected = bool(compiled(pattern).search(text))
+    found = alternatives(pattern)
+    assert any(compiled(part).search(text) for part in found) == expected
+    for part in found:
+        if (words := literal(part)) is not None:
+            assert (words in folded(text)) == bool(compiled(part).search(text))
+
+
+def test_only_plain_ascii_is_a_literal():
+    assert literal(r'St\.\ Paul') == 'st. paul'
+    assert literal('Zeman') == 'zeman'
+    assert literal('Milo\\š') is literal('a+') is literal('') is literal(r'\bred') is None
