@@ -44,7 +44,7 @@ class IvfSearcher(PartitionedSearcher):
         self._search = tf.function(
             self.graph.search,
             input_signature=[tf.TensorSpec([None, arrays['vectors'].shape[1]]), number, number, number],
-        )
+        ).get_concrete_function()
 
     @classmethod
     def build(cls, shards: Sequence[np.ndarray], reordering: str = 'float32') -> 'IvfSearcher':
@@ -87,8 +87,12 @@ class IvfSearcher(PartitionedSearcher):
         return self.graph.vectors.shape[0]
 
     def _candidates(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        import tensorflow as tf
+
         effort = self.effort_for(k)
-        block_ids, scores = self._search(queries, k, effort.leaves, effort.reordered)
+        # Tensors, to the function itself: to look for it and to convert numbers takes longer than the search.
+        arguments = (queries, k, effort.leaves, effort.reordered)
+        block_ids, scores = self._search(*(tf.constant(argument) for argument in arguments))
         return scores.numpy(), block_ids.numpy()
 
 
