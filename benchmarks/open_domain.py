@@ -40,12 +40,14 @@ COMMON = {
     'finetune.question_length': 32,
     'finetune.reader_length': 192,
     'finetune.reader_blocks': 5,
+    # The preset ends after so many; here the epochs say when.
+    'finetune.max_steps': 'null',
 }
 RETRIEVER = {
     'objective': 'retriever',
     'batch_size': 32,
     'num_candidates': 1000,
-    'epochs': 4,
+    'epochs': 2,
     'measure_every': 50,
     'optimizer.learning_rate': 3e-5,
     'optimizer.warmup_steps': 20,
@@ -54,7 +56,7 @@ READER = {
     'objective': 'joint',
     'batch_size': 8,
     'num_candidates': 1000,
-    'epochs': 2,
+    'epochs': 1,
     'measure_every': 200,
     'checkpoint_every': 100,
     'optimizer.learning_rate': 3e-5,
