@@ -33,6 +33,8 @@ def browser():
 def page(browser, parrot_server):
     browser.get(parrot_server.url)
     browser.get_log('browser')  # those before
+    # The page puts the focus there by itself, in its own time.
+    WebDriverWait(browser, 60).until(lambda page: page.switch_to.active_element.get_attribute('id') == 'question')
     return browser
 
 
