@@ -81,7 +81,9 @@ def show(answer: Answer) -> None:
     passage = ' '.join(answer.marked('\x01', '\x02').split())
     lines = textwrap.fill(passage, width - 4, initial_indent='    ', subsequent_indent='    ')
     before, after = ('\x1b[1;4m', '\x1b[0m') if is_terminal else ('**', '**')
-    click.echo(f'  {click.style(answer.answer, bold=True) if is_terminal else answer.answer}')
+    # Whatever white space the passage has in it.
+    text = ' '.join(answer.answer.split())
+    click.echo(f'  {click.style(text, bold=True) if is_terminal else text}')
     click.echo(f'  probability {answer.probability:.2f}, score {answer.score:.2f}, from “{answer.title}”')
     click.echo(lines.replace('\x01', before).replace('\x02', after))
 
