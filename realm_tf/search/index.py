@@ -166,12 +166,15 @@ def open_index(path: epath.PathLike, embeddings: Artifact | None = None) -> Sear
       embeddings: the embeddings it must have been built from; None for any.
 
     Raises:
-      RealmError: if there is no whole index, or it was built from other embeddings.
+      RealmError: if there is no whole index, it was built from other embeddings, or by another release.
     """
     artifact = open_artifact(path, 'index')
     if embeddings is not None:
         artifact.require_input('embeddings', embeddings)
-    return searcher_class(artifact.configuration['searcher']).load(artifact.path / 'searcher')
+    try:
+        return searcher_class(artifact.configuration['searcher']).load(artifact.path / 'searcher')
+    except KeyError as missing:
+        raise RealmError(f'{path} was built by another release, and lacks {missing}: build it again.') from missing
 
 
 def _save(searcher: Searcher, embeddings: Embeddings, draft: Draft) -> None:

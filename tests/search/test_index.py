@@ -103,6 +103,14 @@ def test_an_index_of_other_embeddings_is_refused(embeddings_path, vectors, tmp_p
         open_index(tmp_path / 'index', others)
 
 
+def test_an_index_of_another_release_is_refused(embeddings_path, tmp_path):
+    build_index(embeddings_path, tmp_path / 'index', IndexConfig(searcher='scann'))
+    saved = tmp_path / 'index' / 'searcher' / 'searcher.json'
+    saved.write_text(saved.read_text().replace('effort', 'before'))
+    with pytest.raises(RealmError, match="lacks 'effort': build it again"):
+        open_index(tmp_path / 'index')
+
+
 def test_an_embedding_that_is_not_finite_is_refused(vectors, tmp_path):
     damaged = vectors.copy()
     damaged[777, 3] = np.inf
