@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from etils import epath
 
+from beam_jobs.progress import looking
 from beam_jobs.watchdog import Watchdog
 from realm_tf.artifacts import write_text_whole
 from realm_tf.progress import Progress
@@ -21,7 +22,6 @@ from realm_tf.progress import Progress
 # What is counted: `padding` in wordpieces, as `tokens` are; `halved` are batches that memory had no room for.
 COUNTS = ('blocks', 'reused', 'tokens', 'padding', 'halved', 'milliseconds')
 
-_SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_BETWEEN_REPORTS = 5.0
 
 
@@ -120,20 +120,6 @@ def progress_of_reports(paths: Sequence[epath.Path], num_blocks: int, done: int,
         progress.advance(advance, **figures)
         before = counts
 
-    def watch() -> None:
-        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            # A storage that does not answer once does no harm.
-            with contextlib.suppress(OSError):
-                show()
-        show()
-
     before = Counter()
-    ended = threading.Event()
-    with watchdog, Progress('Embedding', num_blocks, 'block', initial=done) as progress:
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watcher.join()
+    with watchdog, Progress('Embedding', num_blocks, 'block', initial=done) as progress, looking(show):
+        yield

@@ -1,8 +1,8 @@
-"""Progress of a job by the files it has finished."""
+"""Progress of a job, by what is seen of it: by the files it has finished."""
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from etils import epath
 
@@ -26,18 +26,33 @@ def progress_of_files(name: str, sizes: Mapping[str, int], unit: str) -> Iterato
         finished = [path for path in awaited if path.exists()]
         return sum(awaited.pop(path) for path in finished)
 
+    def show() -> None:
+        progress.advance(finished_since())
+
+    with Progress(name, sum(sizes.values()), unit, initial=finished_since()) as progress, looking(show):
+        yield
+
+
+@contextlib.contextmanager
+def looking(look: Callable[[], None]) -> Iterator[None]:
+    """Looks every second, in a thread, and once more at the end.
+
+    Args:
+      look: shows what there is to see.
+    """
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(_SECONDS_BETWEEN_LOOKS):
-            progress.advance(finished_since())
-        progress.advance(finished_since())
+            # A storage that does not answer once does no harm.
+            with contextlib.suppress(OSError):
+                look()
+        look()
 
-    with Progress(name, sum(sizes.values()), unit, initial=finished_since()) as progress:
-        watcher = threading.Thread(target=watch, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watcher.join()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
