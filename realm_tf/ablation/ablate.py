@@ -179,20 +179,22 @@ def _sizes(stages: _Stages, output: epath.Path, budget_hours: float, seeds: int,
     chosen_for = {'budget_hours': budget_hours, 'seeds': seeds, 'rows': [row.directory for row in rows]}
     if path.exists() and (saved := json.loads(path.read_text()))['for'] == chosen_for:
         return Sizes(**saved['sizes'])
-    costs = _measure(stages, output / 'trial')
+    costs = _measure(stages, output)
     sizes = choose_sizes(costs, budget_hours, seeds, rows)
     write_text_whole(path, json.dumps({'for': chosen_for, 'costs': vars(costs), 'sizes': vars(sizes)}, indent=2))
     return sizes
 
 
-def _measure(stages: _Stages, trial: epath.Path) -> Costs:
-    """Measures by doing, and throws away what was made."""
-    if trial.exists():
-        trial.rmtree()
-    embedding, index = _timed(lambda: stages.indexed(stages.encoder, trial))
+def _measure(stages: _Stages, output: epath.Path) -> Costs:
+    """Measures by doing, and throws the trainings away; what is embedded is what all of them begin with."""
+    start, trial = output / 'start', output / 'trial'
+    for left in (start, trial):
+        if left.exists():
+            left.rmtree()
+    embedding, index = _timed(lambda: stages.indexed(stages.encoder, start))
     pretraining = stages.pretrained(trial / 'pretrain', _MEASURED_STEPS, {'refresh': 'none', **TRAININGS[REALM]})
     finetuning = stages.finetuned(stages.encoder, index, trial / 'finetune', _MEASURED_STEPS)
-    zero_shot, _ = _timed(lambda: stages.zero_shot(stages.encoder, trial))
+    zero_shot, _ = _timed(lambda: stages.zero_shot(stages.encoder, start))
     evaluation, _ = _timed(lambda: stages.evaluated(finetuning / 'model', index, trial))
     costs = Costs(_seconds_a_step(pretraining), _seconds_a_step(finetuning), embedding, zero_shot + evaluation)
     trial.rmtree()

@@ -26,17 +26,30 @@ def questions(tmp_path, tiny_questions):
     return path
 
 
-@pytest.mark.slow
-def test_rows_are_trained_and_a_second_run_makes_nothing_again(
-    tmp_path, tiny_corpus, tiny_spans, tiny_encoder, tiny_config, questions
-):
-    output = tmp_path / 'ablations'
+@pytest.fixture
+def inputs(tmp_path, tiny_corpus, tiny_spans, tiny_encoder, tiny_config, questions):
+    """What the ablations are made from, and where they go."""
     config = dataclasses.replace(
         tiny_config,
         finetune=dataclasses.replace(tiny_config.finetune, num_candidates=20, reader_length=72, epochs=1),
         index=dataclasses.replace(tiny_config.index, searcher='exact'),
     )
-    inputs = (tiny_corpus, tiny_spans, tiny_encoder, questions, output, config)
+    return tiny_corpus, tiny_spans, tiny_encoder, questions, tmp_path / 'ablations', config
+
+
+@pytest.mark.slow
+def test_what_things_take_is_measured_before_a_budget_is_refused(inputs):
+    with pytest.raises(RealmError, match=r'1e-06 hours are too few on this machine: .* it takes about \d'):
+        ablate(*inputs, budget_hours=1e-6)
+    output = inputs[4]
+    # What all trainings begin with is there, those that were only measured are not.
+    assert (output / 'start' / 'index' / 'manifest.json').exists() and not (output / 'trial').exists()
+    assert not (output / 'sizes.json').exists()
+
+
+@pytest.mark.slow
+def test_rows_are_trained_and_a_second_run_makes_nothing_again(inputs):
+    *_, output, config = inputs
     # The sizes that a budget would have given: with a small one, all stages are run all the same.
     output.mkdir()
     rows = rows_named(['realm', 'reset-retriever', 'start'])
