@@ -6,11 +6,12 @@
 Every stage is a command that users run, and is printed. MiniLM's body was itself trained to retrieve, so that it is no
 neutral start: the towers pool [CLS], which it was not trained by, through a fresh random projection. It has no
 masked-language-model head either, so that the reader is first trained without documents. A short inverse cloze task
-follows; then the reader learns to read what that retriever finds, in a pre-training whose own retriever is thrown away,
-because what a reader teaches that does not read yet is noise. From there pre-training is run twice, alike but for the
-index: refreshed every so many steps, or 30 times more seldom. Zero-shot recall is measured before and after the inverse
-cloze task, and along both trainings. Killed, the same command goes on where it was. Prints a table in Markdown, and
-draws it.
+follows; then the reader learns to read, in a pre-training whose own retriever is thrown away, because what a reader
+teaches that does not read yet is noise. Its sentences come from the same text in shorter blocks: the block of the
+knowledge corpus that holds a sentence is then another one, may be retrieved, and has what was masked, which teaches to
+look there. From there pre-training is run twice, alike but for the index: refreshed every so many steps, or 30 times
+more seldom. Zero-shot recall is measured before and after the inverse cloze task, and along both trainings. Killed, the
+same command goes on where it was. Prints a table in Markdown, and draws it.
 """
 
 import json
@@ -52,6 +53,7 @@ WORDPIECES = {
     'optimizer.warmup_steps': 100,
 }
 ICT = {'steps': 50, 'batch_size': 32, 'optimizer.learning_rate': 2e-5, 'optimizer.warmup_steps': 10}
+READING_BLOCK_LENGTH = 48
 READING = {
     'num_candidates': 4,
     'batch_size': 8,
@@ -122,13 +124,17 @@ class Experiment:
 
     def prepare(self, corpus_file: str, question_files: Sequence[str]) -> None:
         """Makes the corpus, its spans, the imported encoder, and the file of questions that it can answer."""
-        vocabulary = minilm_directory() / 'vocab.txt'
-        self._realm(
-            *('corpus', 'build', '--input', corpus_file, '--vocabulary', vocabulary, '--output', self._at('corpus'))
-        )
-        self._realm('corpus', 'tag-spans', '--corpus', self._at('corpus'), '--output', self._at('spans'))
+        self._build(corpus_file, self._at('corpus'), self._at('spans'))
+        shorter = ('--set', f'corpus.block_length={READING_BLOCK_LENGTH}')
+        self._build(corpus_file, self._at('reading-corpus'), self._at('reading-spans'), *shorter)
         self._realm('import', '--from', minilm_directory(), '--to', self._at('encoder'))
         write_answerable_questions(self._at('corpus'), question_files, self._at('questions.jsonl'))
+
+    def _build(self, corpus_file: str, corpus: pathlib.Path, spans: pathlib.Path, *chosen) -> None:
+        vocabulary = minilm_directory() / 'vocab.txt'
+        inputs = ('--input', corpus_file, '--vocabulary', vocabulary)
+        self._realm('corpus', 'build', *inputs, '--output', corpus, chosen=chosen)
+        self._realm('corpus', 'tag-spans', '--corpus', corpus, '--output', spans)
 
     def start(self, wordpiece_steps: int, reading_steps: int) -> dict[str, dict]:
         """Trains the reader without documents, the retriever on the inverse cloze task, the reader with documents.
@@ -138,14 +144,16 @@ class Experiment:
         """
         before = self._measure(self._at('encoder'), self._at('before-ict'))
         self._index(self._at('before-ict'))
-        self._realm(*self._pretraining('encoder', 'before-ict', 'wordpieces', WORDPIECES | {'steps': wordpiece_steps}))
+        wordpieces = self._pretraining('encoder', 'before-ict', 'wordpieces', WORDPIECES | {'steps': wordpiece_steps})
+        self._realm(*wordpieces, '--spans', self._at('spans'))
         self._realm(
             *('ict', '--corpus', self._at('corpus'), '--encoder', self._at('wordpieces', 'encoder')),
             *('--output', self._at('ict'), *settings('ict', ICT)),
         )
         after = self._measure(self._at('ict', 'encoder'), self._at('after-ict'))
         self._index(self._at('after-ict'))
-        self._realm(*self._pretraining('ict/encoder', 'after-ict', 'reading', READING | {'steps': reading_steps}))
+        reading = self._pretraining('ict/encoder', 'after-ict', 'reading', READING | {'steps': reading_steps})
+        self._realm(*reading, '--pretraining-corpus', self._at('reading-corpus'), '--spans', self._at('reading-spans'))
         networks = ('--retriever', self._at('ict', 'encoder'), '--reader', self._at('reading', 'encoder'))
         self._run('combine', *networks, '--to', self._at('start', 'encoder'))
         self._realm(
@@ -164,7 +172,7 @@ class Experiment:
         run, points = self._at(name), self._at(f'{name}-points')
         chosen = {'steps': steps, 'refresh_every': refresh_every, 'checkpoint_every': measure_every}
         pretraining = self._pretraining('start/encoder', 'start', name, PRETRAIN | chosen)
-        command = self._command(*pretraining, *settings('', COMMON))
+        command = self._command(*pretraining, '--spans', self._at('spans'), *settings('', COMMON))
         training = subprocess.Popen(command)
         while training.poll() is None:
             keep_retrievers(run, points)
@@ -184,7 +192,7 @@ class Experiment:
 
     def _pretraining(self, encoder: str, start: str, output: str, chosen: Mapping) -> list:
         return [
-            *('pretrain', '--corpus', self._at('corpus'), '--spans', self._at('spans'), '--encoder', self._at(encoder)),
+            *('pretrain', '--corpus', self._at('corpus'), '--encoder', self._at(encoder)),
             *('--embeddings', self._at(start, 'embeddings'), '--index', self._at(start, 'index')),
             *('--output', self._at(output), *settings('pretrain', chosen)),
         ]
@@ -201,8 +209,8 @@ class Experiment:
         )
         return json.loads((place / 'evaluation' / 'metrics.json').read_text())
 
-    def _realm(self, *arguments) -> None:
-        self._run(*arguments, *settings('', COMMON))
+    def _realm(self, *arguments, chosen: Sequence[str] = ()) -> None:
+        self._run(*arguments, *settings('', COMMON), *chosen)
 
     def _run(self, *arguments) -> None:
         command = self._command(*arguments)
