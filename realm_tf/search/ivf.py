@@ -14,6 +14,7 @@ from realm_tf.search.partitioned import Effort, PartitionedSearcher
 from realm_tf.search.tree import nearest_centroids, number_of_leaves, pieces_of, train_centroids
 
 _ROWS_AT_ONCE = 1 << 18
+_LEAVES_PER_ROOT = 4
 _ARRAYS = ('centroids', 'ends', 'block_ids', 'codes', 'multipliers', 'vectors')
 
 
@@ -49,7 +50,7 @@ class IvfSearcher(PartitionedSearcher):
     @classmethod
     def build(cls, shards: Sequence[np.ndarray], reordering: str = 'float32') -> 'IvfSearcher':
         num_blocks = sum(map(len, shards))
-        centroids = train_centroids(shards, number_of_leaves(num_blocks))
+        centroids = train_centroids(shards, number_of_leaves(num_blocks, _LEAVES_PER_ROOT))
         leaves = np.concatenate([nearest_centroids(shard, centroids) for shard in shards])
         return cls(_by_leaf(centroids, leaves, multipliers_for(pieces_of(shards, _ROWS_AT_ONCE)), shards))
 

@@ -21,6 +21,7 @@ from realm_tf.search.tree import number_of_leaves, pieces_of, train_centroids
 
 # Fewer blocks than this are scored one by one: leaves of a tree would hold a handful each.
 _FEWEST_BLOCKS_FOR_A_TREE = 1000
+_LEAVES_PER_ROOT = 2
 # Blocks that are encoded at once: bounds memory.
 _BLOCKS_AT_ONCE = 250_000
 # Queries of one thread: a batch larger than this is shared out among the cores.
@@ -58,7 +59,7 @@ class ScannSearcher(PartitionedSearcher):
         if num_blocks < _FEWEST_BLOCKS_FOR_A_TREE:
             builder = import_scann().scann_ops_pybind.builder(np.concatenate(shards), 10, 'dot_product')
             return cls(builder.score_brute_force().build(), dimension, num_blocks, num_leaves=0)
-        centroids = train_centroids(shards, number_of_leaves(num_blocks))
+        centroids = train_centroids(shards, number_of_leaves(num_blocks, _LEAVES_PER_ROOT))
         coder = Coder.train(shards, centroids)
         workers = min(os.cpu_count(), math.ceil(num_blocks / _BLOCKS_AT_ONCE))
         codes = coder.encode_pieces(pieces_of(shards, _BLOCKS_AT_ONCE), workers)

@@ -37,14 +37,16 @@ class SearchResult(NamedTuple):
         """The best k of candidates in any order, `[batch, candidates]`; those without a score are missing."""
         # A missing candidate may carry NaN and the id of a real block.
         missing = ~np.isfinite(scores)
-        scores = np.where(missing, -np.inf, scores).astype(np.float32)
-        block_ids = np.where(missing, -1, block_ids).astype(np.int64)
+        scores = np.where(missing, np.float32(-np.inf), scores)
+        block_ids = np.where(missing, np.int64(-1), block_ids)
+        # [batch, at most k]; plain indexing, as numpy's own conveniences take longer than a search
         order = np.lexsort((block_ids, -scores), axis=1)[:, :k]
-        scores, block_ids = (np.take_along_axis(array, order, axis=1) for array in (scores, block_ids))
-        absent = ((0, 0), (0, k - scores.shape[1]))
-        scores = np.pad(scores, absent, constant_values=-np.inf)
-        block_ids = np.pad(block_ids, absent, constant_values=-1)
-        return cls(scores, block_ids, block_ids >= 0)
+        rows = np.arange(len(order))[:, None]
+        best_scores = np.full((len(order), k), -np.inf, np.float32)
+        best_scores[:, : order.shape[1]] = scores[rows, order]
+        best_ids = np.full((len(order), k), -1, np.int64)
+        best_ids[:, : order.shape[1]] = block_ids[rows, order]
+        return cls(best_scores, best_ids, best_ids >= 0)
 
 
 class Searcher(abc.ABC):

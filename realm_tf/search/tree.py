@@ -13,9 +13,13 @@ _ITERATIONS = 8
 _FLOATS_AT_ONCE = 1 << 24
 
 
-def number_of_leaves(num_blocks: int) -> int:
-    """How many leaves a tree has: a search reads about as many centroids as blocks of the leaves it looks into."""
-    return min(num_blocks, round(2 * math.sqrt(num_blocks)))
+def number_of_leaves(num_blocks: int, per_root: int) -> int:
+    """How many leaves a tree has: so many times the square root of the number of blocks.
+
+    A search looks at every centroid and at the blocks of a few leaves: the dearer a block is to look at beside a
+    centroid, the more leaves pay.
+    """
+    return min(num_blocks, round(per_root * math.sqrt(num_blocks)))
 
 
 def sample_rows(shards: Sequence[np.ndarray], size: int, seed: int = 0) -> np.ndarray:
