@@ -26,6 +26,7 @@ from benchmarks.machine import machine
 from benchmarks.peers import python_of
 from benchmarks.timing import with_spread
 from realm_tf.artifacts import make_artifact
+from realm_tf.commands import realm_command, setting_arguments
 from realm_tf.corpus.arrow_shards import shard_name
 from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, Block, BlockStore, write_blocks
 from realm_tf.quickstart.minilm import minilm_directory
@@ -98,10 +99,9 @@ def take_sample(corpus_path: str, directory: pathlib.Path, num_blocks: int) -> S
 
 def import_minilm(directory: pathlib.Path) -> None:
     """Makes an encoder of MiniLM in bfloat16."""
-    settings = ('precision=mixed_bfloat16', 'retriever.projection_start=random')
-    command = ['-m', 'realm_tf.cli', 'import', '--from', str(minilm_directory()), '--to', str(directory)]
-    command += ['--preset', 'small', *(f'--set={setting}' for setting in settings)]
-    subprocess.run([sys.executable, *command], check=True, stdout=subprocess.DEVNULL)
+    settings = {'precision': 'mixed_bfloat16', 'retriever.projection_start': 'random'}
+    command = ('import', '--from', minilm_directory(), '--to', directory, '--preset', 'small')
+    subprocess.run(realm_command(*command, *setting_arguments(settings)), check=True, stdout=subprocess.DEVNULL)
 
 
 def print_rates(taken: dict[str, list], tokens: int) -> None:

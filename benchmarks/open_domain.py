@@ -17,15 +17,13 @@ of the other was asked of among all of its paragraphs. Killed, the same command 
 
 import json
 import pathlib
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
 import click
 
 from benchmarks.machine import machine
+from realm_tf.commands import run_realm, setting_arguments
 from realm_tf.evaluation.report import comparison_table
 from realm_tf.quickstart.minilm import minilm_directory
 
@@ -208,22 +206,14 @@ class Experiment:
         """Runs a command, with the settings that are common, those of the stage, and those of the user over both."""
         settings = COMMON | dict(chosen or {}) | self._overrides
         takes_settings = arguments[0] != 'questions'
-        arguments = [*map(str, arguments), *(settings_of(settings) if takes_settings else [])]
-        print(f'$ realm {shlex.join(arguments)}', flush=True)
+        chosen = ('--preset', 'small', *setting_arguments(settings)) if takes_settings else ()
         started = time.monotonic()
-        status = subprocess.run([sys.executable, '-m', 'realm_tf.cli', *arguments]).returncode
         # Status 3: lines of a question file were left out, and said to be.
-        if status not in (0, 3):
-            raise click.ClickException(f'Status {status} from realm {shlex.join(arguments)}; what it said is above.')
+        run_realm(*arguments, *chosen, accepted=(0, 3))
         print(f'  {time.monotonic() - started:.0f} s\n', flush=True)
 
     def _at(self, *parts: str) -> pathlib.Path:
         return self._directory.joinpath(*parts)
-
-
-def settings_of(values: Mapping) -> list[str]:
-    """The arguments that set these settings, over the preset."""
-    return ['--preset', 'small'] + [part for name, value in values.items() for part in ('--set', f'{name}={value}')]
 
 
 if __name__ == '__main__':

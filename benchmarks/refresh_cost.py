@@ -14,7 +14,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import time
 
 import click
@@ -23,6 +22,7 @@ import psutil
 
 from benchmarks.machine import machine
 from benchmarks.timing import with_spread
+from realm_tf.commands import realm_command, run_realm, setting_arguments
 from realm_tf.config import load_config
 from realm_tf.quickstart.stages import stages
 
@@ -48,8 +48,9 @@ def main(workdir, steps, rounds, prepare):
         raise click.ClickException('Two processors are needed: one for the trainer and one for the builder.')
     for stage in stages(workdir, load_config(PRESET)):
         if stage.name in NEEDED:
-            realm(*stage.arguments, '--preset', PRESET)
-    realm('index', '--embeddings', workdir / 'before-ict/embeddings', '--output', workdir / 'index', '--preset', PRESET)
+            run_realm(*stage.arguments, '--preset', PRESET)
+    embeddings = ('--embeddings', workdir / 'before-ict/embeddings')
+    run_realm('index', *embeddings, '--output', workdir / 'index', '--preset', PRESET)
     if prepare:
         return
     figures = {name: [] for name in REFRESHES}
@@ -77,14 +78,14 @@ def measured(workdir: pathlib.Path, steps: int, refresh: str, processors: list[i
     shutil.rmtree(run, ignore_errors=True)
     total = steps + WARM_UP
     of_trainer, of_builder = processors
-    command = [
+    settings = {'steps': total, 'refresh': refresh, 'refresh_every': SNAPSHOT_EVERY, 'when_stale': 'warn'}
+    command = realm_command(
         *('pretrain', '--corpus', workdir / 'corpus', '--spans', workdir / 'spans', '--encoder', workdir / 'encoder'),
         *('--embeddings', workdir / 'before-ict/embeddings', '--index', workdir / 'index', '--output', run),
-        *('--preset', PRESET, '--set', f'pretrain.steps={total}', '--set', f'pretrain.refresh={refresh}'),
-        *('--set', f'pretrain.refresh_every={SNAPSHOT_EVERY}', '--set', 'pretrain.when_stale=warn'),
-    ]
+        *('--preset', PRESET, *setting_arguments(settings, 'pretrain')),
+    )
     os.sched_setaffinity(0, [of_trainer])
-    trainer = subprocess.Popen([sys.executable, '-m', 'realm_tf.cli', *map(str, command)])
+    trainer = subprocess.Popen(command)
     os.sched_setaffinity(0, processors)
     if refresh != 'none':
         pin_builder(trainer, of_builder)
@@ -119,11 +120,6 @@ def lines_of(run: pathlib.Path) -> list[dict]:
     path = run / 'metrics.jsonl'
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith('\n')]
-
-
-def realm(*arguments) -> None:
-    """Runs a command of the library."""
-    subprocess.run([sys.executable, '-m', 'realm_tf.cli', *map(str, arguments)], check=True)
 
 
 if __name__ == '__main__':

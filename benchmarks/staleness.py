@@ -14,14 +14,12 @@ more seldom. Zero-shot recall is measured before and after the inverse cloze tas
 same command goes on where it was. Prints a table in Markdown, and draws it.
 """
 
+import concurrent.futures
 import json
 import math
 import os
 import pathlib
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -30,6 +28,7 @@ import numpy as np
 
 from benchmarks.machine import machine
 from realm_tf.artifacts import MANIFEST, file_checksum, write_text_whole
+from realm_tf.commands import run_realm, setting_arguments
 from realm_tf.quickstart.minilm import minilm_directory
 from realm_tf.training.checkpoints import step_directory, steps_below
 from realm_tf.training.generations import generation_of_step
@@ -125,12 +124,12 @@ class Experiment:
     def prepare(self, corpus_file: str, question_files: Sequence[str]) -> None:
         """Makes the corpus, its spans, the imported encoder, and the file of questions that it can answer."""
         self._build(corpus_file, self._at('corpus'), self._at('spans'))
-        shorter = ('--set', f'corpus.block_length={READING_BLOCK_LENGTH}')
-        self._build(corpus_file, self._at('reading-corpus'), self._at('reading-spans'), *shorter)
+        shorter = {'corpus.block_length': READING_BLOCK_LENGTH}
+        self._build(corpus_file, self._at('reading-corpus'), self._at('reading-spans'), shorter)
         self._realm('import', '--from', minilm_directory(), '--to', self._at('encoder'))
         write_answerable_questions(self._at('corpus'), question_files, self._at('questions.jsonl'))
 
-    def _build(self, corpus_file: str, corpus: pathlib.Path, spans: pathlib.Path, *chosen) -> None:
+    def _build(self, corpus_file: str, corpus: pathlib.Path, spans: pathlib.Path, chosen: Mapping | None = None):
         vocabulary = minilm_directory() / 'vocab.txt'
         inputs = ('--input', corpus_file, '--vocabulary', vocabulary)
         self._realm('corpus', 'build', *inputs, '--output', corpus, chosen=chosen)
@@ -148,14 +147,14 @@ class Experiment:
         self._realm(*wordpieces, '--spans', self._at('spans'))
         self._realm(
             *('ict', '--corpus', self._at('corpus'), '--encoder', self._at('wordpieces', 'encoder')),
-            *('--output', self._at('ict'), *settings('ict', ICT)),
+            *('--output', self._at('ict'), *setting_arguments(ICT, 'ict')),
         )
         after = self._measure(self._at('ict', 'encoder'), self._at('after-ict'))
         self._index(self._at('after-ict'))
         reading = self._pretraining('ict/encoder', 'after-ict', 'reading', READING | {'steps': reading_steps})
         self._realm(*reading, '--pretraining-corpus', self._at('reading-corpus'), '--spans', self._at('reading-spans'))
         networks = ('--retriever', self._at('ict', 'encoder'), '--reader', self._at('reading', 'encoder'))
-        self._run('combine', *networks, '--to', self._at('start', 'encoder'))
+        run_realm('combine', *networks, '--to', self._at('start', 'encoder'))
         self._realm(
             *('embed', '--corpus', self._at('corpus'), '--encoder', self._at('start', 'encoder')),
             *('--output', self._at('start', 'embeddings')),
@@ -172,12 +171,12 @@ class Experiment:
         run, points = self._at(name), self._at(f'{name}-points')
         chosen = {'steps': steps, 'refresh_every': refresh_every, 'checkpoint_every': measure_every}
         pretraining = self._pretraining('start/encoder', 'start', name, PRETRAIN | chosen)
-        command = self._command(*pretraining, '--spans', self._at('spans'), *settings('', COMMON))
-        training = subprocess.Popen(command)
-        while training.poll() is None:
-            keep_retrievers(run, points)
-            time.sleep(_POLL_SECONDS)
-        _check(training.returncode, command)
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            training = threads.submit(self._realm, *pretraining, '--spans', self._at('spans'))
+            while not training.done():
+                keep_retrievers(run, points)
+                time.sleep(_POLL_SECONDS)
+        training.result()
         keep_retrievers(run, points)
         metrics = {}
         for step in steps_below(points):
@@ -194,7 +193,7 @@ class Experiment:
         return [
             *('pretrain', '--corpus', self._at('corpus'), '--encoder', self._at(encoder)),
             *('--embeddings', self._at(start, 'embeddings'), '--index', self._at(start, 'index')),
-            *('--output', self._at(output), *settings('pretrain', chosen)),
+            *('--output', self._at(output), *setting_arguments(chosen, 'pretrain')),
         ]
 
     def _index(self, place: pathlib.Path) -> None:
@@ -209,27 +208,11 @@ class Experiment:
         )
         return json.loads((place / 'evaluation' / 'metrics.json').read_text())
 
-    def _realm(self, *arguments, chosen: Sequence[str] = ()) -> None:
-        self._run(*arguments, *settings('', COMMON), *chosen)
-
-    def _run(self, *arguments) -> None:
-        command = self._command(*arguments)
-        _check(subprocess.run(command).returncode, command)
-
-    def _command(self, *arguments) -> list[str]:
-        arguments = list(map(str, arguments))
-        print(f'$ realm {shlex.join(arguments)}', flush=True)
-        return [sys.executable, '-m', 'realm_tf.cli', *arguments]
+    def _realm(self, *arguments, chosen: Mapping | None = None) -> None:
+        run_realm(*arguments, '--preset', 'small', *setting_arguments(COMMON | dict(chosen or {})))
 
     def _at(self, *parts: str) -> pathlib.Path:
         return self._directory.joinpath(*parts)
-
-
-def settings(section: str, values: Mapping) -> list[str]:
-    """The arguments that set these settings of a section, over the preset."""
-    prefix = f'{section}.' if section else ''
-    arguments = [] if section else ['--preset', 'small']
-    return arguments + [part for name, value in values.items() for part in ('--set', f'{prefix}{name}={value}')]
 
 
 def write_answerable_questions(corpus: pathlib.Path, files: Sequence[str], output: pathlib.Path) -> None:
@@ -352,11 +335,6 @@ def draw(start: Mapping, curves: Mapping[str, Mapping[int, Mapping]], path: path
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, format='svg', metadata={'Date': None})
-
-
-def _check(status: int, command: Sequence[str]) -> None:
-    if status:
-        raise click.ClickException(f'Status {status} from {shlex.join(command)}; what it said is above.')
 
 
 if __name__ == '__main__':

@@ -1,11 +1,7 @@
 """Trains and evaluates every row of the ablation table. Every stage is a command that users run, and is printed."""
 
 import json
-import shlex
-import signal
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +11,7 @@ from realm_tf.ablation.rows import REALM, ROWS, START, TRAININGS, Row
 from realm_tf.ablation.sizes import Costs, Sizes, choose_sizes
 from realm_tf.ablation.table import ablation_table
 from realm_tf.artifacts import file_checksum, open_artifact, write_text_whole
+from realm_tf.commands import run_realm, setting_arguments
 from realm_tf.config import Config, config_to_dict, to_yaml
 from realm_tf.corpus.questions import dev_split, read_questions, say_what_was_left_out, write_questions
 from realm_tf.errors import RealmError
@@ -103,7 +100,7 @@ class _Stages:
         if retriever == reader:
             return retriever
         combined = self._directory / 'rows' / row.directory / 'encoder'
-        self._realm('combine', '--retriever', retriever, '--reader', reader, '--to', combined, '--overwrite')
+        run_realm('combine', '--retriever', retriever, '--reader', reader, '--to', combined, '--overwrite')
         return combined
 
     def _trained(self, training: str, sizes: Sizes) -> epath.Path:
@@ -120,7 +117,7 @@ class _Stages:
         self._configured(
             *('pretrain', '--corpus', self.corpus, '--spans', self.spans, '--encoder', self.encoder),
             *('--embeddings', start / 'embeddings', '--index', index, '--output', run, '--overwrite'),
-            *_settings('pretrain', chosen),
+            *setting_arguments(chosen, 'pretrain'),
         )
         return run
 
@@ -143,7 +140,7 @@ class _Stages:
         self._configured(
             *('finetune', '--corpus', self.corpus, '--encoder', encoder, '--embeddings', index.parent / 'embeddings'),
             *('--index', index, '--questions', self._output / 'train.jsonl', '--output', run, '--overwrite'),
-            *_settings('finetune', {'max_steps': steps}),
+            *setting_arguments({'max_steps': steps}, 'finetune'),
         )
         return run
 
@@ -161,16 +158,7 @@ class _Stages:
 
     def _configured(self, *arguments) -> None:
         config = ('--config', self._output / 'config.yaml', '--set', f'seed={self._seed}')
-        self._realm(*arguments, *config)
-
-    def _realm(self, *arguments) -> None:
-        arguments = list(map(str, arguments))
-        print(f'$ realm {shlex.join(arguments)}', flush=True)
-        status = subprocess.run([sys.executable, '-m', 'realm_tf.cli', *arguments]).returncode
-        if status in (130, -signal.SIGINT):
-            raise KeyboardInterrupt
-        if status:
-            raise RealmError(f'A stage failed with status {status}; what it said is above.')
+        run_realm(*arguments, *config)
 
 
 def _sizes(stages: _Stages, output: epath.Path, budget_hours: float, seeds: int, rows: Sequence[Row]) -> Sizes:
@@ -210,10 +198,6 @@ def _timed(function):
 def _seconds_a_step(run: epath.Path) -> float:
     lines = (run / 'metrics.jsonl').read_text().splitlines()[_WARM_UP:]
     return statistics.median(json.loads(line)['seconds'] for line in lines)
-
-
-def _settings(section: str, values: Mapping) -> list[str]:
-    return [part for name, value in values.items() for part in ('--set', f'{section}.{name}={value}')]
 
 
 def _write_split(questions: epath.PathLike, output: epath.Path) -> None:

@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import pathlib
-import shlex
 import signal
-import sys
 from collections.abc import Mapping
 
 from realm_tf.artifacts import MANIFEST, write_text_whole
+from realm_tf.commands import print_realm, realm_command, setting_arguments
 from realm_tf.config import Config, load_config
 from realm_tf.errors import RealmError
 from realm_tf.quickstart.measured import Measured, run_measured
@@ -51,7 +50,7 @@ def run_quickstart(workdir: str, preset: str, seed: int) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     config = load_config(preset, overrides={'seed': seed})
     measurements = _read_measurements(directory)
-    settings = ('--preset', preset, '--set', f'seed={seed}')
+    settings = ('--preset', preset, *setting_arguments({'seed': seed}))
     print(f'Everything goes to {directory}/. Ctrl-C at any time: the same command goes on from there.\n')
     for stage in stages(directory, config):
         _run(stage, directory, settings, measurements)
@@ -160,9 +159,10 @@ def stages(directory: pathlib.Path, config: Config) -> list[Stage]:
 def _run(stage: Stage, directory: pathlib.Path, settings: tuple[str, ...], measurements: dict) -> None:
     takes_settings = stage.arguments[0] not in ('ask', 'export')
     arguments = [*stage.arguments, *(settings + ('--overwrite',) if takes_settings else ())]
-    print(f'── {stage.name}\n$ realm {shlex.join(arguments)}', flush=True)
+    print(f'── {stage.name}')
+    print_realm(*arguments)
     before = _written_at(directory, stage)
-    measured = run_measured([sys.executable, '-m', 'realm_tf.cli', *arguments])
+    measured = run_measured(realm_command(*arguments))
     # A stage that was up to date keeps the figures of the run that made its artefact.
     if stage.output is None or measured.status or before != _written_at(directory, stage):
         measurements[stage.name] = _with_interrupted_runs(measured, measurements.get(stage.name))

@@ -1,13 +1,13 @@
 """The trainer's side of the index refresh: it publishes snapshots, keeps a builder alive, and looks for generations."""
 
 import concurrent.futures
-import sys
 import time
 from collections.abc import Callable
 
 from etils import epath
 
 from realm_tf.cadence import Cadence
+from realm_tf.commands import realm_command
 from realm_tf.config import PretrainConfig
 from realm_tf.errors import RealmError
 from realm_tf.guarded_process import GuardedProcess
@@ -215,8 +215,7 @@ class _Builder:
         self.log_path = run / 'refresh.log'
         self.deaths = 0
         self.status: int | None = None
-        self._command = [sys.executable, '-m', 'realm_tf.cli', 'refresh', '--run', str(run)]
-        self._command += ['--corpus', str(corpus_path), '--nice', str(NICENESS)]
+        self._command = realm_command('refresh', '--run', run, '--corpus', corpus_path, '--nice', NICENESS)
 
     def start(self) -> None:
         with self.log_path.open('a') as log:
