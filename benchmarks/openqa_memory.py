@@ -15,17 +15,16 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import click
 import numpy as np
 
 from benchmarks.machine import machine
+from benchmarks.peak_memory import PeakMemory
 
 BLOCKS, DIMENSION = 13_353_718, 128
 _RANDOM_BLOCKS = 1_000_000
-_POLL_SECONDS = 0.05
 _GIB = 2**30
 PARTS = {'fine-tuning step': 'step', 'inference': 'inference'}
 
@@ -68,7 +67,7 @@ def write_embeddings(path: pathlib.Path, blocks: int) -> None:
 
 def measured(part: str, index: pathlib.Path, assignments) -> dict[str, float]:
     """Runs a part twice, and gives the most memory it took and the seconds of the second time."""
-    with Peak() as peak:
+    with PeakMemory() as peak:
         run = {'step': step, 'inference': inference}[part](index, assignments)
         run()
         started = time.monotonic()
@@ -124,29 +123,6 @@ def inference(index: pathlib.Path, assignments):
         return seconds
 
     return run
-
-
-class Peak(threading.Thread):
-    """Looks at the memory of this process: its own, and pages of files that are mapped."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.anonymous = self.mapped = 0
-        self._ended = threading.Event()
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *exception):
-        self._ended.set()
-        self.join()
-
-    def run(self) -> None:
-        while not self._ended.wait(_POLL_SECONDS):
-            lines = dict(line.split(':', 1) for line in pathlib.Path('/proc/self/status').read_text().splitlines())
-            self.anonymous = max(self.anonymous, 1024 * int(lines['RssAnon'].split()[0]))
-            self.mapped = max(self.mapped, 1024 * int(lines['RssFile'].split()[0]))
 
 
 def _prepared(index: pathlib.Path, assignments):

@@ -48,7 +48,10 @@ def main(vectors, scratch, cores, names, picture):
     for name in names:
         results[name] = _measured(name, vectors, directory / name.replace(' ', '-'), cores)
         print(f'{name}: {json.dumps(results[name])}', file=sys.stderr, flush=True)
-    print(f'| searcher | build, s | load, s | memory, MB | {_columns()} |\n|---{"|---" * (3 + len(_RECALLS))}|')
+    columns = ['searcher', 'build, s', 'building, MB', 'load, s', 'loaded, MB']
+    columns += [f'queries/s one by one, in batches, at {recall}' for recall in _RECALLS]
+    columns += [f'median, 99 % of one, ms, at {_RECALLS[-1]}']
+    print(f'| {" | ".join(columns)} |\n|{"---|" * len(columns)}')
     for name, result in results.items():
         print(f'| {name} | {_row(result)} |')
     if picture:
@@ -72,16 +75,16 @@ def _measured(name: str, vectors: str, index: pathlib.Path, cores: int) -> dict:
     return json.loads(cost.read_text()) | json.loads(_run(*program, *arguments, 'search'))
 
 
-def _columns() -> str:
-    return ' | '.join(f'queries/s one by one, in batches, at {recall}' for recall in _RECALLS)
-
-
 def _row(result: dict) -> str:
-    cells = [f'{result["build_seconds"]:.0f}', f'{result["load_seconds"]:.1f}', f'{result["bytes"] / 1e6:.0f}']
+    building, loading, loaded = (result[key] for key in ('build_seconds', 'load_seconds', 'bytes'))
+    cells = [f'{building:.0f}', f'{result["build_bytes"] / 1e6:.0f}', f'{loading:.1f}', f'{loaded / 1e6:.0f}']
     for recall in _RECALLS:
         reached = [point for point in result['curve'] if point['recall'] >= recall]
         best = [f'{max(point[how] for point in reached):,.0f}' for how in ('one_by_one', 'in_batches') if reached]
         cells.append(', '.join(best) or '–')
+    fastest = max(reached, key=lambda point: point['one_by_one'], default=None)
+    times = ('median_milliseconds', 'percentile_99_milliseconds')
+    cells.append(', '.join(f'{fastest[time]:.2g}' for time in times) if fastest else '–')
     return ' | '.join(cells)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.peak_memory import PeakMemory
+
 K = 8
 BATCH = 64
 QUERIES = 'queries.npy'
@@ -45,8 +47,9 @@ def measure(
     """
     if sys.argv[-1] == 'build':
         started = time.process_time()
-        build()
-        print(json.dumps({'build_seconds': _seconds_since(started)}))
+        with PeakMemory() as peak:
+            build()
+        print(json.dumps({'build_seconds': _seconds_since(started), 'build_bytes': peak.anonymous}))
         return
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(sys.argv[-2])])
     before, started = resident_bytes(), time.perf_counter()

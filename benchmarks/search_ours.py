@@ -44,7 +44,7 @@ def main(name: str, vectors: str, index: str) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(int(sys.argv[-2]))
 
     def build():
-        pathlib.Path(index).mkdir(parents=True)
+        pathlib.Path(index).mkdir(parents=True, exist_ok=True)
         searcher_class(kind).build(read_vectors(vectors), reordering).save(index)
 
     def settings(searcher):
