@@ -3,6 +3,7 @@
 The Python package of TensorFlow is not imported here: only its shared libraries are loaded.
 """
 
+import contextlib
 import ctypes
 import functools
 import importlib.util
@@ -166,10 +167,17 @@ class Session:
             with _Status() as status:
                 free(self._session, status)
         library.TF_DeleteGraph(self._graph)
+        _give_back_memory()
 
     def _place(self, tensor_name: str) -> _Place:
         operation, _, index = tensor_name.partition(':')
         return _Place(_library().TF_GraphOperationByName(self._graph, operation.encode()), int(index))
+
+
+def _give_back_memory() -> None:
+    """Gives what was freed back to the system, which the C library of Linux otherwise keeps for this process."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _to_tensor(array: np.ndarray) -> int:
