@@ -6,10 +6,12 @@ The step of REALM pre-training at the lengths of the paper, two BERT-base, 8 can
 computation with the modules of transformers 4.40.2, which computes the vocabulary at every position. The step of the
 inverse cloze task: beside it the multiple-negatives loss of sentence-transformers, same tower, same shapes. Each is
 forward, backward, clipping and update, with dropout. Ours and the peer take turns, each time in a process of its own.
-Prints a table in Markdown.
+Prints a table in Markdown: nan is the time of what the system ended, as its memory was not enough.
 """
 
 import json
+import math
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,9 +59,12 @@ def main(cases, precisions, rounds, repetitions, peer_python):
 
 
 def measured(python: str, module: str, arguments: list[str]) -> tuple[float, float]:
-    """Seconds of a step, and the most gigabytes that the process had."""
+    """Seconds of a step, NaN if the memory of the machine was not enough, and the most gigabytes that the process had."""
     with tempfile.NamedTemporaryFile('r') as file:
         result = run_measured([python, '-m', module, *arguments, file.name])
+        # So ends the system a process, for which there is no memory left.
+        if result.status == -signal.SIGKILL:
+            return math.nan, result.peak_bytes / 1e9
         if result.status:
             raise click.ClickException(f'{module} {" ".join(arguments)} ended with status {result.status}.')
         return json.load(file), result.peak_bytes / 1e9
