@@ -53,12 +53,14 @@ WORDPIECES = {
 }
 ICT = {'steps': 50, 'batch_size': 32, 'optimizer.learning_rate': 2e-5, 'optimizer.warmup_steps': 10}
 READING_BLOCK_LENGTH = 48
+# Of masked wordpieces there are several times as many as of those of salient spans, and all teach to look.
 READING = {
-    'num_candidates': 4,
-    'batch_size': 8,
+    'num_candidates': 2,
+    'masking': 'tokens',
+    'batch_size': 16,
     'refresh': 'none',
     'checkpoint_every': 100,
-    'optimizer.learning_rate': 1e-4,
+    'optimizer.learning_rate': 2e-4,
     'optimizer.warmup_steps': 50,
 }
 # Training that waits for the index is as far behind it on a slow machine as on a fast one.
