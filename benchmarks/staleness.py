@@ -5,13 +5,11 @@
 
 Every stage is a command that users run, and is printed. MiniLM's body was itself trained to retrieve, so that it is no
 neutral start: the towers pool [CLS], which it was not trained by, through a fresh random projection. It has no
-masked-language-model head either, so that the reader is first trained without documents. A short inverse cloze task
-follows; then the reader learns to read, in a pre-training whose own retriever is thrown away, because what a reader
-teaches that does not read yet is noise. Its sentences come from the same text in shorter blocks: the block of the
-knowledge corpus that holds a sentence is then another one, may be retrieved, and has what was masked, which teaches to
-look there. From there pre-training is run twice, alike but for the index: refreshed every so many steps, or 30 times
-more seldom. Zero-shot recall is measured before and after the inverse cloze task, and along both trainings. Killed, the
-same command goes on where it was. Prints a table in Markdown, and draws it.
+masked-language-model head either: the reader is first trained without documents, and then on sentences that stand there
+twice, so that it learns to look for what is masked; what a reader teaches that does not look is noise. The retriever is
+trained on a short inverse cloze task. From both, pre-training is run twice, alike but for the index: refreshed every so
+many steps, or 30 times more seldom. Zero-shot recall is measured before and after the inverse cloze task, and along both
+trainings. Killed, the same command goes on where it was. Prints a table in Markdown, and draws it.
 """
 
 import concurrent.futures
@@ -52,12 +50,12 @@ WORDPIECES = {
     'optimizer.warmup_steps': 100,
 }
 ICT = {'steps': 50, 'batch_size': 32, 'optimizer.learning_rate': 2e-5, 'optimizer.warmup_steps': 10}
-READING_BLOCK_LENGTH = 48
-# Of masked wordpieces there are several times as many as of those of salient spans, and all teach to look.
-READING = {
-    'num_candidates': 2,
+# What is masked stands in the other half of the sentence, most of the time.
+COPYING = {
+    'num_candidates': 1,
     'masking': 'tokens',
     'batch_size': 16,
+    'query_length': 64,
     'refresh': 'none',
     'checkpoint_every': 100,
     'optimizer.learning_rate': 2e-4,
@@ -82,7 +80,7 @@ _POLL_SECONDS = 1.0
 @click.option('--workdir', required=True, type=click.Path(path_type=pathlib.Path), help='Directory for everything.')
 @click.option('--picture', type=click.Path(path_type=pathlib.Path), help='An SVG to draw the curves into.')
 @click.option('--wordpiece-steps', default=1000, show_default=True, help='Steps of the reader without documents.')
-@click.option('--reading-steps', default=600, show_default=True, help='Steps in which it learns to read.')
+@click.option('--copying-steps', default=600, show_default=True, help='Steps of it on repeated sentences.')
 @click.option('--steps', default=1200, show_default=True, help='Steps of each pre-training.')
 @click.option('--refresh-every', default=40, show_default=True, help='Steps between refreshes of the fresh index.')
 @click.option('--measure-every', default=200, show_default=True, help='Steps between two measurements.')
@@ -92,7 +90,7 @@ def main(
     workdir,
     picture,
     wordpiece_steps,
-    reading_steps,
+    copying_steps,
     steps,
     refresh_every,
     measure_every,
@@ -100,7 +98,7 @@ def main(
     """Trains with a fresh and with a stale index, and measures recall along both."""
     experiment = Experiment(workdir)
     experiment.prepare(corpus_file, question_files)
-    first = experiment.start(wordpiece_steps, reading_steps)
+    first = experiment.start(wordpiece_steps, copying_steps)
     trainings = {
         f'refreshed every {refresh_every} steps': ('fresh', refresh_every),
         f'{STALER} times staler': ('stale', STALER * refresh_every),
@@ -125,20 +123,21 @@ class Experiment:
 
     def prepare(self, corpus_file: str, question_files: Sequence[str]) -> None:
         """Makes the corpus, its spans, the imported encoder, and the file of questions that it can answer."""
-        self._build(corpus_file, self._at('corpus'), self._at('spans'))
-        shorter = {'corpus.block_length': READING_BLOCK_LENGTH}
-        self._build(corpus_file, self._at('reading-corpus'), self._at('reading-spans'), shorter)
+        self._build(corpus_file, 'corpus', 'spans')
+        write_repeated(self._at('corpus'), self._at('repeated.jsonl'))
+        # Any block will do that has a span of some kind.
+        self._build(self._at('repeated.jsonl'), 'repeated-corpus', 'repeated-spans', {'spans.tagger': 'dates'})
         self._realm('import', '--from', minilm_directory(), '--to', self._at('encoder'))
         write_answerable_questions(self._at('corpus'), question_files, self._at('questions.jsonl'))
 
-    def _build(self, corpus_file: str, corpus: pathlib.Path, spans: pathlib.Path, chosen: Mapping | None = None):
+    def _build(self, documents: str | pathlib.Path, corpus: str, spans: str, chosen: Mapping | None = None) -> None:
         vocabulary = minilm_directory() / 'vocab.txt'
-        inputs = ('--input', corpus_file, '--vocabulary', vocabulary)
-        self._realm('corpus', 'build', *inputs, '--output', corpus, chosen=chosen)
-        self._realm('corpus', 'tag-spans', '--corpus', corpus, '--output', spans)
+        inputs = ('--input', documents, '--vocabulary', vocabulary)
+        self._realm('corpus', 'build', *inputs, '--output', self._at(corpus))
+        self._realm('corpus', 'tag-spans', '--corpus', self._at(corpus), '--output', self._at(spans), chosen=chosen)
 
-    def start(self, wordpiece_steps: int, reading_steps: int) -> dict[str, dict]:
-        """Trains the reader without documents, the retriever on the inverse cloze task, the reader with documents.
+    def start(self, wordpiece_steps: int, copying_steps: int) -> dict[str, dict]:
+        """Trains the reader without documents, and the retriever on the inverse cloze task.
 
         Returns:
           The metrics of the retriever before and after the inverse cloze task.
@@ -153,9 +152,10 @@ class Experiment:
         )
         after = self._measure(self._at('ict', 'encoder'), self._at('after-ict'))
         self._index(self._at('after-ict'))
-        reading = self._pretraining('ict/encoder', 'after-ict', 'reading', READING | {'steps': reading_steps})
-        self._realm(*reading, '--pretraining-corpus', self._at('reading-corpus'), '--spans', self._at('reading-spans'))
-        networks = ('--retriever', self._at('ict', 'encoder'), '--reader', self._at('reading', 'encoder'))
+        repeated = ('--pretraining-corpus', self._at('repeated-corpus'), '--spans', self._at('repeated-spans'))
+        copying = COPYING | {'steps': copying_steps}
+        self._realm(*self._pretraining('ict/encoder', 'after-ict', 'copying', copying), *repeated)
+        networks = ('--retriever', self._at('ict', 'encoder'), '--reader', self._at('copying', 'encoder'))
         run_realm('combine', *networks, '--to', self._at('start', 'encoder'))
         self._realm(
             *('embed', '--corpus', self._at('corpus'), '--encoder', self._at('start', 'encoder')),
@@ -215,6 +215,21 @@ class Experiment:
 
     def _at(self, *parts: str) -> pathlib.Path:
         return self._directory.joinpath(*parts)
+
+
+def write_repeated(corpus: pathlib.Path, output: pathlib.Path) -> None:
+    """Writes documents in which every sentence of a corpus stands twice, as one sentence."""
+    from realm_tf.corpus.block_store import BlockStore
+    from realm_tf.corpus.sentences import split_sentences
+
+    store = BlockStore.open(corpus)
+    rows = np.arange(len(store))
+    lines = []
+    for row, title, text in zip(rows.tolist(), store.titles(rows), store.texts(rows), strict=True):
+        sentences = [text[start:limit].strip() for start, limit in split_sentences(text)]
+        twice = ' '.join(f'{sentence.rstrip(".")}, {sentence}' for sentence in sentences)
+        lines.append(json.dumps({'id': str(row), 'title': title, 'text': twice}, ensure_ascii=False) + '\n')
+    write_text_whole(output, ''.join(lines))
 
 
 def write_answerable_questions(corpus: pathlib.Path, files: Sequence[str], output: pathlib.Path) -> None:

@@ -13,7 +13,10 @@ from benchmarks.search_measure import K, measure, read_vectors
 
 # By name: the factory's description, and efforts: probes and candidates for each block, or the width of the search.
 PEERS = {
-    'FAISS IVF-PQ': ('IVF{leaves},PQ{pairs}x4fs,RFlat', [(p, f) for f in (8, 16, 32) for p in (8, 16, 32, 64, 128)]),
+    'FAISS IVF-PQ': (
+        'IVF{leaves},PQ{pairs}x4fs,RFlat',
+        [(p, f) for f in (8, 16, 32) for p in (3, 4, 6, 8, 16, 32, 64, 128)],
+    ),
     'FAISS HNSW32': ('HNSW32', [16, 32, 64, 128, 256, 512]),
 }
 
