@@ -7,9 +7,9 @@ Every stage is a command that users run, and is printed. MiniLM's body was itsel
 neutral start: the towers pool [CLS], which it was not trained by, through a fresh random projection. It has no
 masked-language-model head either: the reader is first trained without documents, and then on sentences that stand there
 twice, so that it learns to look for what is masked; what a reader teaches that does not look is noise. The retriever is
-trained on a short inverse cloze task. From both, pre-training is run twice, alike but for the index: refreshed every so
-many steps, or 30 times more seldom. Zero-shot recall is measured before and after the inverse cloze task, and along both
-trainings. Killed, the same command goes on where it was. Prints a table in Markdown, and draws it.
+trained on a short inverse cloze task. From both, pre-training is run twice, alike but for the index: refreshed every
+so many steps, or 30 times more seldom. Zero-shot recall is measured before and after the inverse cloze task, and along
+both trainings. Killed, the same command goes on where it was. Prints a table in Markdown, and draws it.
 """
 
 import concurrent.futures

@@ -59,7 +59,7 @@ def main(cases, precisions, rounds, repetitions, peer_python):
 
 
 def measured(python: str, module: str, arguments: list[str]) -> tuple[float, float]:
-    """Seconds of a step, NaN if the memory of the machine was not enough, and the most gigabytes that the process had."""
+    """Seconds of a step, NaN if the machine's memory was not enough, and the most gigabytes that the process had."""
     with tempfile.NamedTemporaryFile('r') as file:
         result = run_measured([python, '-m', module, *arguments, file.name])
         # So ends the system a process, for which there is no memory left.

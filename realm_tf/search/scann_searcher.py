@@ -23,7 +23,7 @@ from realm_tf.search.tree import number_of_leaves, pieces_of, train_centroids
 _FEWEST_BLOCKS_FOR_A_TREE = 1000
 _LEAVES_PER_ROOT = 2
 # Blocks that are encoded at once: bounds memory.
-_BLOCKS_AT_ONCE = 250_000
+_BLOCKS_AT_ONCE = 150_000
 # Queries of one thread: a batch larger than this is shared out among the cores.
 _QUERIES_PER_THREAD = 32
 
