@@ -172,6 +172,8 @@ class Experiment:
         """
         run, points = self._at(name), self._at(f'{name}-points')
         chosen = {'steps': steps, 'refresh_every': refresh_every, 'checkpoint_every': measure_every}
+        # As old as a schedule makes it, and no warning.
+        chosen['max_stale_steps'] = 2 * refresh_every
         pretraining = self._pretraining('start/encoder', 'start', name, PRETRAIN | chosen)
         with concurrent.futures.ThreadPoolExecutor() as threads:
             training = threads.submit(self._realm, *pretraining, '--spans', self._at('spans'))
