@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import sys
+from collections.abc import Callable
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL='3', KERAS_BACKEND='tensorflow')
 
@@ -23,12 +24,16 @@ _LOWEST_ID = 1000
 
 def main(name: str, precision: str, repetitions: str, output: str) -> None:
     """Writes the seconds of a step."""
-    case = CASES[name]
+    seconds = median_seconds(step_of(CASES[name], precision), int(repetitions))
+    pathlib.Path(output).write_text(json.dumps(seconds))
+
+
+def step_of(case: Case, precision: str) -> Callable[[], object]:
+    """A call that makes a step, on a random batch."""
     config = load_config('paper', overrides=settings(case, precision))
     step = training_step(case.task, config, tf.distribute.get_strategy())
     batch = {name: tf.constant(array) for name, array in random_batch(case, config).items()}
-    seconds = median_seconds(lambda: tf.nest.map_structure(np.asarray, step(batch)), int(repetitions))
-    pathlib.Path(output).write_text(json.dumps(seconds))
+    return lambda: tf.nest.map_structure(np.asarray, step(batch))
 
 
 def settings(case: Case, precision: str) -> dict:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from benchmarks.encoder_profile import times_by_operation
+from benchmarks.operation_times import times_by_operation
 from realm_tf.models.bert_encoder import BertEncoder
 
 
