@@ -122,6 +122,15 @@ def open_artifact(path: epath.PathLike, kind: str | None = None) -> Artifact:
     return artifact
 
 
+def is_published(path: epath.PathLike, kind: str) -> bool:
+    """Whether there is an artefact of a kind that can be opened."""
+    try:
+        open_artifact(path, kind)
+    except RealmError:
+        return False
+    return True
+
+
 def outdated_because(
     path: epath.PathLike, kind: str, configuration: Mapping[str, Any], inputs: Mapping[str, str]
 ) -> str | None:

@@ -140,8 +140,49 @@ class ICTConfig:
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-4)
 
 
+Refresh = Literal['asynchronous', 'synchronous', 'external', 'none']
+
+
 @_section
-class PretrainConfig:
+class RefreshConfig:
+    """How the index follows the weights of a training that changes the document tower."""
+
+    refresh: Refresh = _setting(
+        'asynchronous',
+        'Who refreshes the index: a builder beside the training; one that the training waits for at each refresh step; '
+        'a realm refresh elsewhere; nobody.',
+    )
+    refresh_every: int | str = _setting(
+        500, 'Steps between snapshots for the index refresh, or a schedule of them: 0-2000:200,2000-:500.'
+    )
+    refresh_workers: int = _setting(16, 'Workers that embed the corpus in a refresh.')
+    refresh_beam_options: tuple[str, ...] = _setting(
+        (), 'More options of Apache Beam for the job that embeds the corpus, such as --runner=DataflowRunner.'
+    )
+    max_stale_steps: int | None = _setting(
+        None, 'Most steps between the weights in training and those of the index; unset: no bound.'
+    )
+    when_stale: Literal['warn', 'wait'] = _setting('warn', 'What the training does at that bound.')
+
+    @pydantic.field_validator('refresh_every')
+    @classmethod
+    def _is_a_cadence(cls, value: int | str) -> int | str:
+        Cadence.parse(value)
+        return value
+
+    @pydantic.field_validator('max_stale_steps')
+    @classmethod
+    def _can_be_kept(cls, value: int | None, others: pydantic.ValidationInfo) -> int | None:
+        # A field that is itself wrong is not among the others.
+        if value is not None and 'refresh_every' in others.data:
+            longest = Cadence.parse(others.data['refresh_every']).longest
+            if value <= longest:
+                raise ValueError(f'it must be more than the {longest} steps between two refreshes')
+        return value
+
+
+@_section
+class PretrainConfig(RefreshConfig):
     """REALM pre-training: masked spans, retrieved candidates, marginal likelihood."""
 
     steps: int = _setting(200_000, 'Training steps.')
@@ -159,43 +200,11 @@ class PretrainConfig:
     marginal: Literal['token', 'span'] = _setting(
         'token', 'Marginal likelihood of each wordpiece (released code), or of the whole span (paper).'
     )
-    refresh: Literal['asynchronous', 'synchronous', 'external', 'none'] = _setting(
-        'asynchronous',
-        'Who refreshes the index: a builder beside the training; one that the training waits for at each refresh step; '
-        'a realm refresh elsewhere; nobody.',
-    )
-    refresh_every: int | str = _setting(
-        500, 'Steps between snapshots for the index refresh, or a schedule of them: 0-2000:200,2000-:500.'
-    )
-    refresh_workers: int = _setting(16, 'Workers that embed the corpus in a refresh.')
-    refresh_beam_options: tuple[str, ...] = _setting(
-        (), 'More options of Apache Beam for the job that embeds the corpus, such as --runner=DataflowRunner.'
-    )
-    max_stale_steps: int | None = _setting(
-        None, 'Most steps between the weights in training and those of the index; unset: no bound.'
-    )
-    when_stale: Literal['warn', 'wait'] = _setting('warn', 'What the training does at that bound.')
     query_weights: Literal['generation', 'live'] = _setting(
         'generation', 'What embeds queries: the weights that embedded the blocks of the index, or those in training.'
     )
     checkpoint_every: int = _setting(500, 'Steps between checkpoints.')
     optimizer: OptimizerConfig = OptimizerConfig()
-
-    @pydantic.field_validator('refresh_every')
-    @classmethod
-    def _is_a_cadence(cls, value: int | str) -> int | str:
-        Cadence.parse(value)
-        return value
-
-    @pydantic.field_validator('max_stale_steps')
-    @classmethod
-    def _can_be_kept(cls, value: int | None, others: pydantic.ValidationInfo) -> int | None:
-        # A field that is itself wrong is not among the others.
-        if value is not None and 'refresh_every' in others.data:
-            longest = Cadence.parse(others.data['refresh_every']).longest
-            if value <= longest:
-                raise ValueError(f'it must be more than the {longest} steps between two refreshes')
-        return value
 
 
 @_section
@@ -224,9 +233,14 @@ class IndexConfig:
 
 
 @_section
-class FinetuneConfig:
+class FinetuneConfig(RefreshConfig):
     """Fine-tuning for open-domain question answering."""
 
+    refresh: Refresh = _setting(
+        'none',
+        'Who refreshes the index, as in pre-training; the document tower is trained then. none: it is frozen, with its '
+        'embeddings (the paper).',
+    )
     epochs: int = _setting(20, 'Passes over the questions.')
     max_steps: int | None = _setting(None, 'Most training steps, whatever the epochs; unset: no limit.')
     batch_size: int = _setting(1, 'Questions a step, over all replicas.')
@@ -241,6 +255,11 @@ class FinetuneConfig:
     )
     question_length: int = _setting(64, 'Longest question, in wordpieces.')
     num_candidates: int = _setting(5000, 'Blocks in the loss of the retriever.')
+    fresh_candidates: int | None = _setting(
+        None,
+        'With a refresh: the best blocks of a question that a step embeds again, through which the document tower '
+        'learns; the others have the embeddings of the index. Unset: those that are read.',
+    )
     reader_blocks: int = _setting(5, 'Blocks that are read.')
     reader_length: int = _setting(320, 'Input of the reader, question and block, in wordpieces.')
     max_answer_length: int = _setting(10, 'Longest answer, in wordpieces.')
@@ -254,6 +273,28 @@ class FinetuneConfig:
     )
     checkpoint_every: int = _setting(1000, 'Steps between checkpoints.')
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-5)
+
+    @pydantic.field_validator('fresh_candidates')
+    @classmethod
+    def _can_be_embedded(cls, value: int | None, others: pydantic.ValidationInfo) -> int | None:
+        if value is None:
+            return value
+        if others.data.get('refresh') == 'none':
+            raise ValueError(
+                'no document is embedded in a step while finetune.refresh is none, as the document tower is frozen; '
+                'leave it unset, or choose a refresh'
+            )
+        candidates = others.data.get('num_candidates', value)
+        if not 1 <= value <= candidates:
+            raise ValueError(f'it must be from 1 to finetune.num_candidates, which is {candidates}')
+        return value
+
+    @property
+    def num_fresh(self) -> int:
+        """How many candidates of a question a step embeds again; 0 where the document tower is frozen."""
+        if self.refresh == 'none':
+            return 0
+        return self.fresh_candidates or self.reader_blocks
 
 
 @_section
@@ -295,7 +336,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     'base': {
         'ict': {'batch_size': 64, 'steps': 20_000},
         'pretrain': {'batch_size': 8, 'steps': 20_000, 'refresh_workers': 2},
-        'finetune': {'batch_size': 4, 'epochs': 5},
+        'finetune': {'batch_size': 4, 'epochs': 5, 'refresh_workers': 2},
     },
     # The quickstart, in float32 and without dropout for the sake of time: MiniLM's shape and, because its body was
     # trained so, mean pooling and a projection from a principal-component analysis in place of the paper's fresh one
@@ -340,6 +381,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
             'num_candidates': 200,
             'reader_blocks': 4,
             'reader_length': 104,
+            'refresh_every': 25,
+            'refresh_workers': 1,
             'checkpoint_every': 20,
             'optimizer': {'learning_rate': 5e-5, 'warmup_steps': 10},
         },
@@ -383,6 +426,8 @@ _PRESETS: dict[str, dict[str, Any]] = {
             'reader_blocks': 3,
             'reader_length': 120,
             'reader_hidden_size': 32,
+            'refresh_every': 4,
+            'refresh_workers': 1,
             'checkpoint_every': 10,
             'optimizer': {'learning_rate': 1e-3, 'warmup_steps': 5},
         },
@@ -472,6 +517,11 @@ def recipe(config: Config, *sections: str) -> dict[str, Any]:
     names = ('precision', 'rematerialize', 'seed', 'encoder', 'retriever', *sections)
     values = config_to_dict(config)
     return {name: values[name] for name in names}
+
+
+def sections_of_finetuning(config: Config) -> tuple[str, ...]:
+    """The sections that a fine-tuning depends on: those of the index builder too where there is one."""
+    return ('finetune',) if config.finetune.refresh == 'none' else ('finetune', 'embed', 'index')
 
 
 def _with_section_defaults(section: type, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -47,6 +47,9 @@ def test_file_wins_over_preset_and_override_over_file(tmp_path):
         ('seed', 'is not NAME=VALUE'),
         ('pretrain.refresh_every=0-20:5', "pretrain.refresh_every = '0-20:5': the last phase must have no end"),
         ('pretrain.max_stale_steps=4', 'pretrain.max_stale_steps = 4: it must be more than the 4 steps'),
+        ('finetune.max_stale_steps=25', 'finetune.max_stale_steps = 25: it must be more than the 25 steps'),
+        ('finetune.fresh_candidates=2', 'while finetune.refresh is none, as the document tower is frozen'),
+        ('finetune={refresh: external, fresh_candidates: 201}', 'from 1 to finetune.num_candidates, which is 200'),
     ],
 )
 def test_a_wrong_setting_is_named(override, sentence):

@@ -1,40 +1,31 @@
-"""The index that candidates are retrieved from, which changes while the training runs."""
+"""The index that candidates of pre-training are retrieved from, and the retriever that embeds the queries for it."""
 
-import concurrent.futures
-import dataclasses
-import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from etils import epath
 
-from realm_tf.artifacts import open_artifact
-from realm_tf.errors import RealmError
 from realm_tf.models.dual_encoder import DualEncoder
-from realm_tf.progress import say
-from realm_tf.search.embeddings import Embeddings
-from realm_tf.search.index import open_index
-from realm_tf.search.searcher import Keeps, Searcher
-from realm_tf.training.generations import Generation, collect_generations, newest_generation
+from realm_tf.search.searcher import Keeps
+from realm_tf.training.current_generation import CurrentGeneration, OpenGeneration, open_generation
+from realm_tf.training.generations import Generation
 from realm_tf.training.train_step import shared_out
 from realm_tf.weights.encoder_artifact import RETRIEVER
 from realm_tf.weights.parameters import load_parameters
 
 
-class CurrentIndex:
+class CurrentIndex(CurrentGeneration):
     """The index generation in use, and the retriever that embeds the queries for it.
 
-    `look` and `staleness` are called between two steps, `swap` and `search` where the batches are made, which may be
-    another thread. A new generation is opened, and its checksums read, by a thread of its own.
+    `search` is called where the batches are made, as `swap` is.
 
     Args:
       run: directory of the run.
       retriever: a dual encoder that belongs to this object from then on: the parameters of the generation in use are
         loaded into it.
       first: what is used until the run has a generation of its own.
-      step: steps of the training made so far; generations of later steps are of a run that was stopped and went back.
+      step: steps of the training made so far; see `CurrentGeneration`.
       live: whether `retriever` is the one in training instead, whose parameters stay as they are. They change while a
         batch is embedded, so that a run is then not the same bit by bit when it is made again.
       strategy: whose devices embed the queries; the retriever was made in its scope.
@@ -52,47 +43,12 @@ class CurrentIndex:
         strategy: tf.distribute.Strategy | None = None,
         is_chief: bool = True,
     ):
-        self._run = run
         self._retriever = retriever
         self._live = live
         self._strategy = strategy or tf.distribute.get_strategy()
-        self._is_chief = is_chief
         self._embed_shares = embedding_of_queries(retriever, self._strategy)
-        self._started = time.time()
-        self._opener = concurrent.futures.ThreadPoolExecutor(1)
-        self._opening: concurrent.futures.Future | None = None
         self._last_search: tuple[np.ndarray, int, Keeps, int, np.ndarray] | None = None
-        self._overlap: dict[str, float] = {}
-        # What the batch of a step was made with, until its metrics are asked for.
-        self._used: dict[int, _Used] = {}
-        self._newest = self._open_newest(until=step - 1) or _open(first)
-        self._use(self._newest)
-
-    @property
-    def newest_step(self) -> int:
-        """The step of the newest generation that is open: batches are made with it from the step after on."""
-        return self._newest.generation.step
-
-    def look(self, step: int) -> None:
-        """Looks for a generation newer than those open, of a step up to and with `step`; returns at once."""
-        if self._opening is None:
-            newest = newest_generation(self._run, until=step)
-            if newest is not None and newest.step > self.newest_step:
-                self._opening = self._opener.submit(self._open_newest, step)
-        elif self._opening.done():
-            opened, self._opening = self._opening.result(), None
-            if opened is not None and opened.generation.step > self.newest_step:
-                self._newest = opened
-
-    def swap(self, step: int) -> None:
-        """Swaps to the newest open generation of a step before `step`, for the batch that is trained on after it."""
-        newest = self._newest
-        if self._now.generation.step < newest.generation.step < step:
-            self._use(newest)
-            if self._is_chief:
-                collect_generations(self._run, in_use=newest.generation.step)
-        self._used[step + 1] = _Used(self._now, self._overlap)
-        self._overlap = {}
+        super().__init__(run, lambda: open_generation(first), step=step, is_chief=is_chief)
 
     def search(self, query_ids: np.ndarray, k: int, keeps: Keeps, margin: int) -> np.ndarray:
         """The best blocks of each query that a filter keeps: see `Searcher.search_filtered`.
@@ -107,71 +63,21 @@ class CurrentIndex:
           Block ids, int64 `[batch, k]`; -1 where there are fewer.
         """
         embeddings = self._embed(query_ids)
-        found = self._now.searcher.search_filtered(embeddings, k, keeps, margin).block_ids
+        found = self.searcher.search_filtered(embeddings, k, keeps, margin).block_ids
         self._last_search = query_ids, k, keeps, margin, found
         return found
-
-    def drift(self, step: int, block_ids: np.ndarray, fresh: np.ndarray) -> float:
-        """How far the weights in training have gone from those that the index was made with; before `staleness`.
-
-        Args:
-          step: the step that was made, as `staleness` has it.
-          block_ids: the step's candidates, int32 `[candidates]`; negative where one is no block.
-          fresh: their embeddings by the weights in training, or of the first of them, those that this process
-            trained on, float32 `[candidates, projection_size]`.
-
-        Returns:
-          The mean of the cosines of the blocks' embeddings in the index and these: 1 where nothing has moved.
-        """
-        is_block = block_ids[: len(fresh)] >= 0
-        fresh = fresh[is_block]
-        stale = self._used[step].opened.embeddings.rows(block_ids[: len(is_block)][is_block])
-        norms = np.linalg.norm(stale, axis=1) * np.linalg.norm(fresh, axis=1)
-        return float(np.mean(np.sum(stale * fresh, axis=1) / np.maximum(norms, 1e-9)))
-
-    def staleness(self, step: int) -> dict[str, float]:
-        """How old the index was that the batch of a step was made with; once a step.
-
-        Returns:
-          `generation`: the step of its weights; `staleness_steps`: how many steps ago that was; `staleness_minutes`:
-          and how many minutes (since the training was started, for the index that it started with); and of the first
-          batch after a swap `overlap_at_k`: the share of blocks, of those that the generation before found for the
-          batch before it, that this one finds too.
-        """
-        opened, overlap = self._used.pop(step)
-        generation = opened.generation
-        seconds = time.time() - (generation.weights_time() or self._started)
-        return {
-            'generation': generation.step,
-            'staleness_steps': step - generation.step,
-            'staleness_minutes': seconds / 60,
-            **overlap,
-        }
 
     def _embed(self, query_ids: np.ndarray) -> np.ndarray:
         shares = self._embed_shares(shared_out({'query_ids': query_ids}, self._strategy))
         return np.concatenate([share.numpy() for share in self._strategy.experimental_local_results(shares)])
 
-    def _use(self, opened: '_Opened') -> None:
-        self._now = opened
+    def _use(self, opened: OpenGeneration) -> None:
+        super()._use(opened)
         if not self._live:
             load_parameters(self._retriever, opened.generation.encoder / RETRIEVER)
         if self._last_search is not None:
             *search, before = self._last_search
             self._overlap = {'overlap_at_k': overlap(before, self.search(*search))}
-
-    def _open_newest(self, until: int) -> '_Opened | None':
-        """Opens the newest generation that is whole; one that is not is said to be so, and removed."""
-        while (generation := newest_generation(self._run, until)) is not None:
-            try:
-                return _open(generation)
-            except RealmError as error:
-                say(
-                    f'The index generation of step {generation.step} is not used: {error} It was removed, and is made '
-                    'again if its snapshot is still the newest.'
-                )
-                generation.remove()
-        return None
 
 
 def embedding_of_queries(retriever: DualEncoder, strategy: tf.distribute.Strategy) -> Callable:
@@ -196,24 +102,3 @@ def overlap(before: np.ndarray, after: np.ndarray) -> float:
     # [batch, k]
     common = (before[:, :, None] == after[:, None, :]).any(axis=-1) & found
     return float(common.sum() / max(1, found.sum()))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Opened:
-    generation: Generation
-    embeddings: Embeddings
-    searcher: Searcher
-
-
-class _Used(NamedTuple):
-    opened: _Opened
-    overlap: dict[str, float]
-
-
-def _open(generation: Generation) -> _Opened:
-    """Opens a generation, and checks that its parts are whole and belong together."""
-    encoder = open_artifact(generation.encoder, 'encoder').verify()
-    embeddings = Embeddings.open(generation.embeddings)
-    embeddings.artifact.require_input('encoder', encoder)
-    open_artifact(generation.index, 'index').verify()
-    return _Opened(generation, embeddings, open_index(generation.index, embeddings.artifact))

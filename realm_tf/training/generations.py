@@ -5,6 +5,9 @@ Both are directories below the run, named by the training step whose weights the
   snapshots/step-00000500/     the retriever's parameters, published by the trainer
   generations/step-00000500/   encoder, embeddings and index made from it, published by the builder
 
+Where a training ends in embeddings of its own, those of its result are made from `snapshots/final/` and lie in
+`generations/final/`: they are no generation that a training in progress may use.
+
 A generation exists if and only if its index does, which is made last, so that either side may be killed at any moment.
 Until there is one, the trainer uses the index that the user built before the training. Where a generation could not be
 made, `problem.txt` stands in its place and says why.
@@ -18,7 +21,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from realm_tf.artifacts import MANIFEST, Artifact, make_artifact, open_artifact, write_text_whole
+from realm_tf.artifacts import MANIFEST, Artifact, is_published, make_artifact, open_artifact, write_text_whole
 from realm_tf.errors import RealmError
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.training.checkpoints import step_directory, steps_below
@@ -29,6 +32,7 @@ from realm_tf.weights.tensor_files import write_tensors
 SNAPSHOT = 'snapshot'
 SNAPSHOTS = 'snapshots'
 GENERATIONS = 'generations'
+FINAL = 'final'
 KEPT = 3
 
 _PROBLEM = 'problem.txt'
@@ -39,6 +43,8 @@ _TIME = '.time'
 @dataclasses.dataclass(frozen=True)
 class Generation:
     """An index generation.
+
+    What is said of problems is said of generations below a run, in whose directory it stands.
 
     Attributes:
       step: the training step whose weights embedded the documents.
@@ -62,11 +68,7 @@ class Generation:
 
     def is_published(self) -> bool:
         """Whether it exists."""
-        try:
-            open_artifact(self.index, 'index')
-        except RealmError:
-            return False
-        return True
+        return is_published(self.index, 'index')
 
     def remove(self) -> None:
         """Removes what there is of it; the manifest of its index first, so that nobody opens what is left."""
@@ -74,6 +76,23 @@ class Generation:
         for path in (self.index, self.embeddings, self.encoder):
             if path.exists():
                 path.rmtree()
+
+    def problem(self) -> str | None:
+        """Why there is none; None if nobody has said."""
+        return self._problem.read_text() if self._problem.exists() else None
+
+    def report_problem(self, text: str) -> None:
+        """Says why there is none."""
+        self._problem.parent.mkdir(parents=True, exist_ok=True)
+        write_text_whole(self._problem, text)
+
+    def forget_problem(self) -> None:
+        """Lets the builder try again."""
+        self._problem.unlink(missing_ok=True)
+
+    @property
+    def _problem(self) -> epath.Path:
+        return self.encoder.parent / _PROBLEM
 
     def weights_time(self) -> float | None:
         """When its weights were those in training, in seconds since the epoch; None if it was made elsewhere."""
@@ -88,12 +107,23 @@ def publish_snapshot(
     vocabulary: Vocabulary,
     configuration: Mapping[str, Any],
     corpus: Artifact,
+    *,
+    final: bool = False,
 ) -> Artifact:
     """Publishes the retriever's parameters at a step, for the builder to embed this corpus with.
 
     A generation of this step that a run before this one left stays if it was made from the very same parameters.
+
+    Args:
+      run: directory of the run.
+      step: the step.
+      parameters: of the retriever, by name.
+      vocabulary: the wordpieces.
+      configuration: the settings of the training, those of the builder among them.
+      corpus: the corpus.
+      final: whether they are those of the result, which the builder turns to before any other.
     """
-    path = step_directory(run / SNAPSHOTS, step)
+    path = run / SNAPSHOTS / FINAL if final else step_directory(run / SNAPSHOTS, step)
     inputs = {'corpus': corpus.digest}
     with make_artifact(path, SNAPSHOT, configuration=configuration, inputs=inputs, overwrite=True) as draft:
         write_tensors(parameters, draft.path / RETRIEVER)
@@ -102,7 +132,7 @@ def publish_snapshot(
     for old in steps_below(run / SNAPSHOTS)[:-KEPT]:
         step_directory(run / SNAPSHOTS, old).rmtree()
     snapshot = open_artifact(path, SNAPSHOT)
-    generation = generation_of_step(run, step)
+    generation = generation_from(run, snapshot)
     if generation.encoder.exists() and not generation.is_made_from(snapshot):
         generation.remove()
     return snapshot
@@ -114,11 +144,12 @@ def hand_on_time(snapshot: Artifact, generation: Generation) -> None:
 
 
 def newest_snapshot(run: epath.Path) -> Artifact | None:
-    """The newest published snapshot, or None."""
-    for step in reversed(steps_below(run / SNAPSHOTS)):
+    """The newest published snapshot, of all that of the result; or None."""
+    of_steps = (step_directory(run / SNAPSHOTS, step) for step in reversed(steps_below(run / SNAPSHOTS)))
+    for path in (run / SNAPSHOTS / FINAL, *of_steps):
         # It may be still being made, or left half by a killed process.
         with contextlib.suppress(RealmError):
-            return open_artifact(step_directory(run / SNAPSHOTS, step), SNAPSHOT)
+            return open_artifact(path, SNAPSHOT)
     return None
 
 
@@ -130,7 +161,15 @@ def newest_generation(run: epath.Path, until: int) -> Generation | None:
 
 def generation_of_step(run: epath.Path, step: int) -> Generation:
     """The place of the generation of a step, whether it exists or not."""
-    path = step_directory(run / GENERATIONS, step)
+    return _generation_at(step_directory(run / GENERATIONS, step), step)
+
+
+def generation_from(run: epath.Path, snapshot: Artifact) -> Generation:
+    """The place of the generation made from a snapshot, whether it exists or not."""
+    return _generation_at(run / GENERATIONS / snapshot.path.name, snapshot.counts['step'])
+
+
+def _generation_at(path: epath.Path, step: int) -> Generation:
     return Generation(step, path / 'encoder', path / 'embeddings', path / 'index')
 
 
@@ -153,32 +192,22 @@ def collect_generations(run: epath.Path, in_use: int) -> None:
 
 
 def forget_snapshots_after(run: epath.Path, step: int) -> None:
-    """Removes the snapshots of steps that a resumed run makes again: the builder is to look at this run's."""
+    """Removes the snapshots of what a resumed run makes again, its result too: the builder is to look at this run's."""
     for later in steps_below(run / SNAPSHOTS):
         if later > step:
             step_directory(run / SNAPSHOTS, later).rmtree()
-
-
-def report_problem(run: epath.Path, step: int, text: str) -> None:
-    """Says why there is no generation of a step."""
-    directory = step_directory(run / GENERATIONS, step)
-    directory.mkdir(parents=True, exist_ok=True)
-    write_text_whole(directory / _PROBLEM, text)
-
-
-def problem_of_step(run: epath.Path, step: int) -> str | None:
-    """Why there is no generation of a step; None if nobody has said."""
-    path = step_directory(run / GENERATIONS, step) / _PROBLEM
-    return path.read_text() if path.exists() else None
+    if (run / SNAPSHOTS / FINAL).exists():
+        (run / SNAPSHOTS / FINAL).rmtree()
 
 
 def newest_problem(run: epath.Path) -> int:
     """The newest step that could not be made a generation of; 0 if there is none."""
     steps = steps_below(run / GENERATIONS)
-    return max((step for step in steps if problem_of_step(run, step) is not None), default=0)
+    return max((step for step in steps if generation_of_step(run, step).problem() is not None), default=0)
 
 
 def forget_problems(run: epath.Path) -> None:
     """Lets the builder try again."""
     for step in steps_below(run / GENERATIONS):
-        (step_directory(run / GENERATIONS, step) / _PROBLEM).unlink(missing_ok=True)
+        generation_of_step(run, step).forget_problem()
+    _generation_at(run / GENERATIONS / FINAL, 0).forget_problem()

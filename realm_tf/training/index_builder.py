@@ -1,4 +1,4 @@
-"""The index builder, `realm refresh`: turns the newest snapshot of a pre-training run into an index generation.
+"""The index builder, `realm refresh`: turns the newest snapshot of a run into an index generation.
 
 It is a process beside the trainer, or a job on another machine that sees the directory of the run. All that the two
 share are files there, each published whole, so that either may be killed, and started again, at any moment.
@@ -15,19 +15,17 @@ from typing import IO
 
 from etils import epath
 
-from realm_tf.artifacts import Artifact, open_artifact
-from realm_tf.config import Config, config_from_dict
+from realm_tf.artifacts import Artifact, is_published, open_artifact
+from realm_tf.config import Config, EmbedConfig, RefreshConfig, config_from_dict
 from realm_tf.errors import RealmError
 from realm_tf.guarded_process import GuardedProcess
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.training.generations import (
     Generation,
     forget_problems,
-    generation_of_step,
+    generation_from,
     hand_on_time,
     newest_snapshot,
-    problem_of_step,
-    report_problem,
 )
 
 POLL_SECONDS = 0.5
@@ -43,7 +41,7 @@ def run_builder(run: epath.PathLike, corpus_path: epath.PathLike, beam_options: 
     at SIGTERM too.
 
     Args:
-      run: directory of the pre-training run.
+      run: directory of the training run.
       corpus_path: the knowledge corpus.
       beam_options: of Apache Beam, for the job that embeds the corpus; they win over those of the run's settings.
 
@@ -87,7 +85,7 @@ def build_generation(
     Parts that an interrupted builder left are kept.
 
     Args:
-      run: directory of the pre-training run.
+      run: directory of the training run.
       snapshot: the snapshot.
       corpus_path: the knowledge corpus.
       beam_options: of Apache Beam, for the job that embeds the corpus.
@@ -102,12 +100,14 @@ def build_generation(
 
     snapshot.require_input('corpus', open_artifact(corpus_path, 'corpus'))
     config = config_from_dict(snapshot.configuration, source=str(snapshot.path))
-    generation = generation_of_step(run, snapshot.counts['step'])
+    generation = generation_from(run, snapshot)
     if not generation.is_made_from(snapshot):
         generation.remove()
         _write_encoder(generation, snapshot, config)
     hand_on_time(snapshot, generation)
-    _embed(generation, corpus_path, config, beam_options, lock)
+    # A training saves the settings that it depends on, so that these tell which it is.
+    settings = config.pretrain if 'pretrain' in snapshot.configuration else config.finetune
+    _embed(generation, corpus_path, config.embed, settings, beam_options, lock)
     embeddings = open_artifact(generation.embeddings, 'embeddings')
     try:
         embeddings.verify()
@@ -137,7 +137,12 @@ def _write_encoder(generation: Generation, snapshot: Artifact, config: Config) -
 
 
 def _embed(
-    generation: Generation, corpus_path: epath.PathLike, config: Config, beam_options: Sequence[str], lock: IO | None
+    generation: Generation,
+    corpus_path: epath.PathLike,
+    embed: EmbedConfig,
+    settings: RefreshConfig,
+    beam_options: Sequence[str],
+    lock: IO | None,
 ) -> None:
     """Runs the embedding job, and waits."""
     command = [
@@ -145,11 +150,11 @@ def _embed(
         *('--corpus', str(corpus_path)),
         *('--encoder', str(generation.encoder)),
         *('--output', str(generation.embeddings)),
-        *('--overwrite', '--num_workers', str(config.pretrain.refresh_workers)),
+        *('--overwrite', '--num_workers', str(settings.refresh_workers)),
         *('--threads_per_worker', '1'),
-        *('--set', f'embed.tokens_per_batch={config.embed.tokens_per_batch}'),
-        *('--set', f'embed.blocks_per_shard={config.embed.blocks_per_shard}'),
-        *config.pretrain.refresh_beam_options,
+        *('--set', f'embed.tokens_per_batch={embed.tokens_per_batch}'),
+        *('--set', f'embed.blocks_per_shard={embed.blocks_per_shard}'),
+        *settings.refresh_beam_options,
         *beam_options,
     ]
     job = GuardedProcess(command, held=[lock] if lock else [])
@@ -188,18 +193,15 @@ def _is_there(snapshot: Artifact) -> bool:
 
 
 def _is_finished(run: epath.Path) -> bool:
-    try:
-        open_artifact(run / 'encoder', 'encoder')
-    except RealmError:
-        return False
-    return True
+    """Whether there is what the training ends in: the encoder of a pre-training, the model of a fine-tuning."""
+    return is_published(run / 'encoder', 'encoder') or is_published(run / 'model', 'model')
 
 
 def _is_done(run: epath.Path, snapshot: Artifact) -> bool:
     """Whether there is nothing left to do with the snapshot."""
-    generation = generation_of_step(run, snapshot.counts['step'])
+    generation = generation_from(run, snapshot)
     built = generation.is_published() and generation.is_made_from(snapshot)
-    return built or problem_of_step(run, generation.step) is not None
+    return built or generation.problem() is not None
 
 
 def _say_what_went_wrong(run: epath.Path, snapshot: Artifact, error: Exception) -> None:
@@ -208,7 +210,7 @@ def _say_what_went_wrong(run: epath.Path, snapshot: Artifact, error: Exception) 
     text = ' '.join(str(error).split()) or type(error).__name__
     print(f'There is no index of {snapshot.path}: {text}', file=sys.stderr, flush=True)
     try:
-        report_problem(run, snapshot.counts['step'], text)
+        generation_from(run, snapshot).report_problem(text)
     except OSError as second:
         print(f'Nor could this be written down: {second}', file=sys.stderr, flush=True)
         time.sleep(_SECONDS_AFTER_FAILURE)

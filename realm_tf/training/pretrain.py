@@ -10,25 +10,22 @@ from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
-from realm_tf.progress import say
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
-from realm_tf.training.generations import Generation, publish_snapshot
+from realm_tf.training.generations import Generation
 from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.pretraining_batch import PretrainingBatches
 from realm_tf.training.pretraining_loss import pretraining_loss
-from realm_tf.training.refresh import Refresh
+from realm_tf.training.refresh import Refresh, snapshots_of
 from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.strategies import is_chief, is_in_one_process, make_strategy
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
-from realm_tf.weights.parameters import copied_parameters, named_parameters
+from realm_tf.weights.parameters import named_parameters
 
 # The sections of the configuration that a run depends on.
 RECIPE = ('pretrain', 'embed', 'index')
-# In the checkpoints: the step of the index generation in use.
-_GENERATION = 'generation'
 
 
 def train(
@@ -114,10 +111,6 @@ def train(
         inputs['pretraining_corpus'] = pretraining.artifact.digest
     configuration = recipe(config, *RECIPE)
 
-    def snapshot(step: int) -> Callable[[], object]:
-        parameters = copied_parameters(retriever)
-        return lambda: publish_snapshot(run, step, parameters, corpus.vocabulary, configuration, corpus.artifact)
-
     # Loop.
     chief = is_chief(strategy)
     live = settings.query_weights == 'live'
@@ -128,12 +121,17 @@ def train(
     current = CurrentIndex(
         run, query_encoder, first_generation, step=first_step, live=live, strategy=embeds, is_chief=chief
     )
-    if current.newest_step < checkpoints.extra.get(_GENERATION, 0):
-        say(
-            f'The index of step {checkpoints.extra[_GENERATION]}, which was in use at step {first_step}, is gone. The '
-            f'training goes on with that of step {current.newest_step}, and not as if it had not stopped.'
-        )
-    with Refresh(run, corpus.artifact.path, settings, current, snapshot, first_step, is_chief=chief) as refresh:
+    with Refresh(
+        run,
+        corpus.artifact.path,
+        settings,
+        current,
+        snapshots_of(run, retriever, corpus.vocabulary, configuration, corpus.artifact),
+        checkpoints,
+        steps=settings.steps,
+        first_step=first_step,
+        is_chief=chief,
+    ) as refresh:
 
         def make_batch(step: int) -> Batch:
             current.swap(step)
@@ -151,9 +149,7 @@ def train(
             drift = {}
             if 'candidate_embeddings' in made:
                 drift['drift'] = current.drift(step, made['candidate_ids'], made['candidate_embeddings'])
-            metrics = refresh.after_step(step, asked_to_stop)
-            checkpoints.extra[_GENERATION] = metrics['generation']
-            return drift | metrics
+            return drift | refresh.after_step(step, asked_to_stop)
 
         run_training(
             name='REALM pre-training',

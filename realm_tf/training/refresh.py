@@ -2,37 +2,48 @@
 
 import concurrent.futures
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from etils import epath
 
+from realm_tf.artifacts import Artifact
 from realm_tf.cadence import Cadence
 from realm_tf.commands import realm_command
-from realm_tf.config import PretrainConfig
+from realm_tf.config import RefreshConfig
 from realm_tf.errors import RealmError
 from realm_tf.guarded_process import GuardedProcess
+from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.progress import say
-from realm_tf.training.current_index import CurrentIndex
+from realm_tf.text.vocabulary import Vocabulary
+from realm_tf.training.checkpoints import Checkpoints
+from realm_tf.training.current_generation import CurrentGeneration, OpenGeneration, open_generation
 from realm_tf.training.generations import (
+    Generation,
     forget_problems,
     forget_snapshots_after,
+    generation_from,
+    generation_of_step,
     newest_problem,
     newest_snapshot,
-    problem_of_step,
+    publish_snapshot,
 )
+from realm_tf.weights.parameters import copied_parameters
 
 POLL_SECONDS = 0.2
 # The builder yields to the trainer where they share cores.
 NICENESS = 5
-# What is published after a step is found by the batch after the next one, which is trained on two steps later: the next
-# one is being made already.
+# What is published after a step is found by the batch after the next one, which is trained on two steps later: in
+# pre-training the next one is being made already.
 STEPS_AHEAD = 2
+# In the checkpoints: the step of the index generation in use.
+_GENERATION = 'generation'
 _MOST_DEATHS_IN_A_WAIT = 3
 _MOST_SECONDS_BEFORE_A_RESTART = 60
 
 
 class Refresh:
-    """Keeps the index of a pre-training fresh, as its settings say.
+    """Keeps the index of a training fresh, as its settings say.
 
     Args:
       run: directory of the run.
@@ -40,7 +51,9 @@ class Refresh:
       settings: who refreshes the index, how often, and how old it may become.
       current: the index in use.
       snapshot: copies the retriever in training at a step, and returns the function that publishes the copy; that runs
-        in a thread, while the training goes on.
+        in a thread, while the training goes on. See `snapshots_of`.
+      checkpoints: of the training, restored; the generation in use is part of its state.
+      steps: steps of the whole training.
       first_step: steps made so far.
       is_chief: whether this process publishes snapshots and keeps the builder; of several workers one does.
     """
@@ -49,11 +62,13 @@ class Refresh:
         self,
         run: epath.Path,
         corpus_path: epath.PathLike,
-        settings: PretrainConfig,
-        current: CurrentIndex,
-        snapshot: Callable[[int], Callable[[], object]],
-        first_step: int,
+        settings: RefreshConfig,
+        current: CurrentGeneration,
+        snapshot: Callable[..., Callable[[], Artifact]],
+        checkpoints: Checkpoints,
         *,
+        steps: int,
+        first_step: int,
         is_chief: bool = True,
     ):
         self._run = run
@@ -62,11 +77,12 @@ class Refresh:
         self._cadence = Cadence.parse(settings.refresh_every)
         self._current = current
         self._snapshot = snapshot
+        self._checkpoints = checkpoints
         self._writer = concurrent.futures.ThreadPoolExecutor(1)
         self._publishing: concurrent.futures.Future | None = None
         self._first_step = first_step
         # Of a generation of a later step no batch would be made.
-        self._last_use = settings.steps - STEPS_AHEAD
+        self._last_use = steps - STEPS_AHEAD
         self._told_problem = 0
         self._told_staleness = 0
         has_builder = is_chief and settings.refresh in ('asynchronous', 'synchronous')
@@ -74,6 +90,12 @@ class Refresh:
 
     def __enter__(self) -> 'Refresh':
         """Starts the builder, and does what the step that the training goes on from left undone."""
+        in_use = self._checkpoints.extra.get(_GENERATION, 0)
+        if self._current.newest_step < in_use:
+            say(
+                f'The index of step {in_use}, which was in use at step {self._first_step}, is gone. The training goes '
+                f'on with that of step {self._current.newest_step}, and not as if it had not stopped.'
+            )
         if self._settings.refresh != 'none' and self._is_chief:
             forget_problems(self._run)
             # The snapshot of this step is published again.
@@ -109,7 +131,31 @@ class Refresh:
         """
         if self._settings.refresh != 'none':
             self._refresh(step, asked_to_stop)
-        return self._current.staleness(step)
+        staleness = self._current.staleness(step)
+        self._checkpoints.extra[_GENERATION] = staleness['generation']
+        return staleness
+
+    def build_final(self, step: int) -> OpenGeneration:
+        """Has embeddings and index made of the weights as they are, and waits: for a result that answers with its own.
+
+        Args:
+          step: the step that the weights are of.
+
+        Raises:
+          RealmError: if they cannot be made.
+        """
+        self._finish_publishing()
+        generation = generation_from(self._run, self._snapshot(step, final=True)())
+        say(
+            f'The training ends in the weights of step {step}: their embeddings and index are made in '
+            f'{generation.index.parent}.'
+        )
+        deaths = self._deaths()
+        while not generation.is_published():
+            self._refuse_to_wait_in_vain('The training is over, and waits for its index', generation, deaths)
+            self._keep_builder()
+            time.sleep(POLL_SECONDS)
+        return open_generation(generation)
 
     def _resume(self) -> None:
         if self._settings.refresh == 'synchronous':
@@ -149,21 +195,26 @@ class Refresh:
         # Publishing removes a generation of the same step that a run before this one made from other weights.
         if self._publishing is None:
             self._current.look(step)
-        if self._builder is not None:
-            self._builder.restart_if_it_ended()
+        self._keep_builder()
         failed = newest_problem(self._run)
         if failed > self._told_problem:
             self._told_problem = failed
+            problem = generation_of_step(self._run, failed).problem()
             say(
-                f'The index was not refreshed with the weights of step {failed}: {problem_of_step(self._run, failed)} '
+                f'The index was not refreshed with the weights of step {failed}: {problem} '
                 f'The index of step {self._current.newest_step} stays in use.'
             )
 
     def _wait(self, step: int, asked_to_stop: Callable[[], bool]) -> None:
-        deaths = self._builder.deaths if self._builder is not None else 0
+        deaths = self._deaths()
         told = False
         while self._must_wait(step) and not asked_to_stop():
-            self._refuse_to_wait_in_vain(step, deaths)
+            newest = self._current.newest_step
+            self._refuse_to_wait_in_vain(
+                f'The training waits at step {step} for an index newer than that of step {newest}',
+                generation_of_step(self._run, self._cadence.last(step)),
+                deaths,
+            )
             if self._settings.refresh != 'synchronous' and not told:
                 told = True
                 say(f'Step {step} waits for a newer index than that of step {self._current.newest_step}.')
@@ -179,19 +230,25 @@ class Refresh:
         most = self._settings.max_stale_steps
         return most is not None and step + STEPS_AHEAD - self._current.newest_step > most
 
-    def _refuse_to_wait_in_vain(self, step: int, deaths: int) -> None:
-        newest = self._cadence.last(step)
-        problem = problem_of_step(self._run, newest)
+    def _refuse_to_wait_in_vain(self, waits: str, generation: Generation, deaths: int) -> None:
+        problem = generation.problem()
         if problem is not None:
             raise RealmError(
-                f'The training waits at step {step} for an index newer than that of step {self._current.newest_step}, '
-                f'and the one of step {newest} could not be made: {problem} The same command goes on from here.'
+                f'{waits}, and the one of step {generation.step} could not be made: {problem} '
+                'The same command goes on from here.'
             )
-        if self._builder is not None and self._builder.deaths - deaths > _MOST_DEATHS_IN_A_WAIT:
+        if self._deaths() - deaths > _MOST_DEATHS_IN_A_WAIT:
             raise RealmError(
-                f'The training waits at step {step} for the index builder, which ended {self._builder.deaths - deaths} '
-                f'times, with status {self._builder.status} the last time: see {self._builder.log_path}.'
+                f'{waits}, and the index builder ended {self._deaths() - deaths} times, with status '
+                f'{self._builder.status} the last time: see {self._builder.log_path}.'
             )
+
+    def _keep_builder(self) -> None:
+        if self._builder is not None:
+            self._builder.restart_if_it_ended()
+
+    def _deaths(self) -> int:
+        return 0 if self._builder is None else self._builder.deaths
 
     def _warn_if_stale(self, step: int) -> None:
         if not self._is_too_stale(step):
@@ -204,8 +261,36 @@ class Refresh:
             self._told_staleness = times
             say(
                 f'The index is stale at step {step}: its weights are those of step {self._current.newest_step}, '
-                f'and pretrain.max_stale_steps is {self._settings.max_stale_steps}.'
+                f'and max_stale_steps is {self._settings.max_stale_steps}.'
             )
+
+
+def snapshots_of(
+    run: epath.Path,
+    retriever: DualEncoder,
+    vocabulary: Vocabulary,
+    configuration: Mapping[str, Any],
+    corpus: Artifact,
+) -> Callable[..., Callable[[], Artifact]]:
+    """Gives the function that copies a retriever in training at a step, for a `Refresh`.
+
+    Args:
+      run: directory of the run.
+      retriever: the retriever in training.
+      vocabulary: the wordpieces.
+      configuration: the settings that the training depends on, those of the builder among them.
+      corpus: the knowledge corpus.
+
+    Returns:
+      A function of a step, and whether it is the `final` one, that copies the parameters; it returns a function without
+      arguments that publishes the copy: see `publish_snapshot`.
+    """
+
+    def snapshot(step: int, *, final: bool = False) -> Callable[[], Artifact]:
+        parameters = copied_parameters(retriever)
+        return lambda: publish_snapshot(run, step, parameters, vocabulary, configuration, corpus, final=final)
+
+    return snapshot
 
 
 class _Builder:

@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epath
 
-from realm_tf.artifacts import outdated_because, write_text_whole
+from realm_tf.artifacts import is_published, write_text_whole
 from realm_tf.errors import RealmError
 
 _RECIPE = 'run.json'
@@ -36,13 +36,15 @@ def prepare_run(
       RealmError: if a run with other settings or inputs is in the way.
     """
     run = epath.Path(run)
-    if outdated_because(run / result, result, configuration, inputs) is None:
-        return False
     recipe = json.dumps({'configuration': configuration, 'inputs': dict(inputs)}, indent=2, sort_keys=True)
     if run.exists() and any(run.iterdir()):
         if not (run / _RECIPE).exists():
             raise RealmError(f'{run} is not empty and holds no training run. Name an empty or a new directory.')
-        if (run / _RECIPE).read_text() != recipe:
+        if (run / _RECIPE).read_text() == recipe:
+            # Not the inputs of the result: it may answer with embeddings that the run itself made.
+            if is_published(run / result, result):
+                return False
+        else:
             if not overwrite:
                 raise RealmError(
                     f'{run} holds a training run with other settings or inputs (see {run / _RECIPE}). '

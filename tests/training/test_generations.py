@@ -16,13 +16,12 @@ from realm_tf.training.generations import (
     collect_generations,
     forget_problems,
     forget_snapshots_after,
+    generation_from,
     generation_of_step,
     newest_generation,
     newest_problem,
     newest_snapshot,
-    problem_of_step,
     publish_snapshot,
-    report_problem,
 )
 from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.parameters import copied_parameters
@@ -138,12 +137,12 @@ def test_no_lease_is_taken_on_what_is_no_generation(tmp_path):
 
 def test_a_problem_is_told_until_it_is_forgotten(run):
     assert newest_problem(run) == 0
-    report_problem(run, 20, 'The disk is full.')
-    report_problem(run, 10, 'Too little is found.')
-    assert newest_problem(run) == 20 and problem_of_step(run, 20) == 'The disk is full.'
+    generation_of_step(run, 20).report_problem('The disk is full.')
+    generation_of_step(run, 10).report_problem('Too little is found.')
+    assert newest_problem(run) == 20 and generation_of_step(run, 20).problem() == 'The disk is full.'
     assert newest_generation(run, until=100) is None
     forget_problems(run)
-    assert newest_problem(run) == 0 and problem_of_step(run, 20) is None
+    assert newest_problem(run) == 0 and generation_of_step(run, 20).problem() is None
 
 
 def test_a_generation_outlives_a_resume_only_if_it_is_of_the_same_weights(run, tiny_encoder, tiny_corpus):
@@ -172,3 +171,28 @@ def test_a_generation_outlives_a_resume_only_if_it_is_of_the_same_weights(run, t
     publish_again(40)
     assert newest_generation(run, until=40).step == 30
     assert not generation_of_step(run, 40).encoder.exists()
+
+
+def test_the_snapshot_of_the_result_comes_before_all_others(run, tiny_encoder, tiny_corpus):
+    encoder = Encoder.open(tiny_encoder)
+    weights = copied_parameters(encoder.retriever()), encoder.vocabulary, encoder.artifact.configuration
+    for step, final in ((10, False), (20, False), (10, True)):
+        publish_snapshot(run, step, *weights, open_artifact(tiny_corpus), final=final)
+    snapshot = newest_snapshot(run)
+    assert snapshot.path.name == 'final' and snapshot.counts['step'] == 10
+    generation = generation_from(run, snapshot)
+    assert generation.encoder == run / 'generations' / 'final' / 'encoder' and generation.step == 10
+    # It is none that a training in progress uses, and outlives those.
+    with make_artifact(generation.index, 'index', configuration={}, inputs={}):
+        pass
+    assert newest_generation(run, until=100) is None
+    for step in range(10, 60, 10):
+        publish(run, step)
+    collect_generations(run, in_use=50)
+    assert generation.is_published()
+    generation.report_problem('The disk is full.')
+    forget_problems(run)
+    assert generation.problem() is None
+    # A training that goes on is not at its end.
+    forget_snapshots_after(run, 20)
+    assert newest_snapshot(run).counts['step'] == 20

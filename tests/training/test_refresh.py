@@ -22,16 +22,17 @@ from realm_tf.config import config_to_dict, recipe, to_yaml
 from realm_tf.errors import RealmError
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.training import pretrain
+from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import (
+    Generation,
     generation_of_step,
     newest_generation,
     newest_snapshot,
-    problem_of_step,
     publish_snapshot,
-    report_problem,
 )
 from realm_tf.training.index_builder import build_generation
+from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.refresh import Refresh
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder
@@ -144,7 +145,7 @@ def test_an_asynchronous_refresh_bounds_its_staleness(tmp_path, inputs, tiny_con
 
 
 @pytest.fixture
-def refreshing(tmp_path, first, tiny_config):
+def refreshing(tmp_path, first, tiny_config, tiny_corpus):
     """Gives a function that makes the trainer's side with settings, and what it has published."""
     run = epath.Path(tmp_path)
     retriever = Encoder.open(first.encoder).retriever()
@@ -154,10 +155,23 @@ def refreshing(tmp_path, first, tiny_config):
         current = CurrentIndex(run, retriever, first)
         published = []
 
-        def snapshot(step):
+        def snapshot(step, *, final=False):
+            if final:
+                return lambda: publish(run, step, first, config, tiny_corpus, final=True)
             return lambda: published.append(step)
 
-        return Refresh(run, 'corpus', config.pretrain, current, snapshot, 0), current, published
+        optimizer = BertAdamW({}, config.pretrain.optimizer, config.pretrain.steps)
+        refresh = Refresh(
+            run,
+            'corpus',
+            config.pretrain,
+            current,
+            snapshot,
+            Checkpoints(run / 'checkpoints', {}, optimizer),
+            steps=config.pretrain.steps,
+            first_step=0,
+        )
+        return refresh, current, published
 
     return run, make
 
@@ -195,11 +209,11 @@ def test_without_a_refresh_nothing_is_published_or_looked_for(refreshing, first,
 
 def test_a_generation_that_could_not_be_made_is_said_once_and_the_training_goes_on(refreshing, first, capsys):
     run, make = refreshing
-    report_problem(run, 2, 'A problem of the run before.')
+    generation_of_step(run, 2).report_problem('A problem of the run before.')
     refresh, current, _ = make(refresh_every=2)
     with refresh:
         after_steps(refresh, current, [1, 2])
-        report_problem(run, 2, 'The recall is too low.')
+        generation_of_step(run, 2).report_problem('The recall is too low.')
         after_steps(refresh, current, [3, 4, 5])
         publish_same(run, 4, first)
         look_until_open(current, 5, 4)
@@ -227,7 +241,7 @@ def test_a_training_that_waits_for_what_cannot_come_ends_with_a_sentence(refresh
     refresh, current, _ = make(refresh_every=2, max_stale_steps=4, when_stale='wait')
     with refresh:
         after_steps(refresh, current, [1, 2])
-        report_problem(run, 2, 'The recall is too low.')
+        generation_of_step(run, 2).report_problem('The recall is too low.')
         with pytest.raises(RealmError, match=r'waits at step 3 .* step 2 could not be made: The recall is too low'):
             after_steps(refresh, current, [3])
 
@@ -240,6 +254,21 @@ def test_a_training_that_waits_can_be_asked_to_stop(refreshing, capsys):
         assert after_steps(refresh, current, [1, 2]) == [0, 0]
         assert after_steps(refresh, current, [3], asked_to_stop=lambda: next(asked)) == [0]
     assert 'Step 3 waits for a newer index than that of step 0.' in capsys.readouterr().err
+
+
+def test_a_result_whose_index_cannot_be_made_ends_with_a_sentence_and_goes_on(refreshing, tiny_corpus):
+    run, make = refreshing
+    refresh, _, _ = make()
+    final = run / 'generations' / 'final'
+    with refresh:
+        Generation(3, final / 'encoder', final / 'embeddings', final / 'index').report_problem('The disk is full.')
+        with pytest.raises(RealmError, match=r'is over, .* of step 3 could not be made: The disk is full\.'):
+            refresh.build_final(3)
+    # Built elsewhere, it is what there is at once.
+    build_generation(run, newest_snapshot(run), tiny_corpus, beam_options=[], lock=None)
+    opened = refresh.build_final(3)
+    assert opened.generation.encoder == final / 'encoder' and opened.generation.step == 3
+    assert len(opened.searcher) == len(opened.embeddings) == 80
 
 
 # Real processes, real signals.
@@ -285,12 +314,12 @@ def snapshot_run(tmp_path, first, tiny_config, tiny_corpus):
     return run
 
 
-def publish(run, step, first, config, corpus):
+def publish(run, step, first, config, corpus, **which):
     encoder = Encoder.open(first.encoder)
     configuration = recipe(config, *pretrain.RECIPE)
     parameters = read_tensors(encoder.artifact.path / RETRIEVER)
     arguments = parameters, encoder.vocabulary, configuration, open_artifact(corpus)
-    publish_snapshot(epath.Path(run), step, *arguments)
+    return publish_snapshot(epath.Path(run), step, *arguments, **which)
 
 
 def test_a_builder_ends_when_its_run_is_finished_or_removed(tmp_path, start, tiny_corpus):
@@ -299,12 +328,14 @@ def test_a_builder_ends_when_its_run_is_finished_or_removed(tmp_path, start, tin
         return start(*command('refresh', run=run, corpus=tiny_corpus))
 
     finished = start_builder(tmp_path / 'finished')
+    finetuned = start_builder(tmp_path / 'finetuned')
     removed = start_builder(tmp_path / 'removed')
     wait_until((tmp_path / 'removed' / 'refresh.lock').exists, removed)
     shutil.rmtree(tmp_path / 'removed')
-    with make_artifact(tmp_path / 'finished' / 'encoder', 'encoder', configuration={}, inputs={}):
-        pass
-    assert (finished.wait(60), removed.wait(60)) == (0, 2)
+    for run, kind in (('finished', 'encoder'), ('finetuned', 'model')):
+        with make_artifact(tmp_path / run / kind, kind, configuration={}, inputs={}):
+            pass
+    assert (finished.wait(60), finetuned.wait(60), removed.wait(60)) == (0, 0, 2)
     assert f'{tmp_path}/removed was removed' in (tmp_path / 'log').read_text()
 
 
@@ -346,7 +377,7 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
         return start(*command('refresh', run=run, corpus=tiny_corpus), '--', *beam_options, **options)
 
     def fails(builder, sentence):
-        wait_until(lambda: sentence in (problem_of_step(epath.Path(run), 3) or ''), builder)
+        wait_until(lambda: sentence in (generation_of_step(epath.Path(run), 3).problem() or ''), builder)
         assert sentence in log.read_text()
         assert newest_generation(epath.Path(run), until=100) is None
         builder.terminate()
@@ -423,8 +454,8 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
         dataclasses.replace(config, index=dataclasses.replace(config.index, minimum_recall=2)),
         tiny_corpus,
     )
-    wait_until(lambda: problem_of_step(epath.Path(run), 4), builder)
-    assert 'finds too little: recall@8 is 1.000' in problem_of_step(epath.Path(run), 4)
+    wait_until(lambda: generation_of_step(epath.Path(run), 4).problem(), builder)
+    assert 'finds too little: recall@8 is 1.000' in generation_of_step(epath.Path(run), 4).problem()
     assert 'finds too little' in log.read_text()
     assert newest_generation(epath.Path(run), until=100).step == 3
     assert builder.poll() is None
