@@ -44,7 +44,8 @@ def main(corpus, encoder, embeddings_path, index, questions, number, batch_sizes
     store, embeddings = BlockStore.open(corpus), Embeddings.open(embeddings_path)
     asked = read_questions(questions).questions[:number]
     started = time.process_time()
-    batches = FinetuningBatches(store, embeddings, open_index(index, embeddings.artifact), asked, config)
+    searcher = open_index(index, embeddings.artifact)
+    batches = FinetuningBatches(store, asked, config)
     labelled = time.process_time() - started
     embed = tf.function(Encoder.open(encoder).retriever(config).embed_queries, reduce_retracing=True)
     step = training_step('finetune', config, tf.distribute.get_strategy())
@@ -55,7 +56,7 @@ def main(corpus, encoder, embeddings_path, index, questions, number, batch_sizes
         for start in range(0, number - batch_size + 1, batch_size):
             before = time.monotonic()
             batch = batches.of_questions(
-                np.arange(start, start + batch_size), lambda ids: embed(tf.constant(ids)).numpy()
+                np.arange(start, start + batch_size), lambda ids: embed(tf.constant(ids)).numpy(), embeddings, searcher
             )
             between = time.monotonic()
             metrics, _ = step({name: tf.constant(array) for name, array in batch.items()})

@@ -60,7 +60,8 @@ def training_step(task: str, config: Config, strategy: tf.distribute.Strategy) -
             networks['reader'] = make_knowledge_augmented_encoder(config)
         if task == 'finetune':
             networks['reader'] = make_reader(config)
-        trained = networks | ({'retriever': networks['retriever'].query_tower} if task == 'finetune' else {})
+        is_frozen = task == 'finetune' and not settings.num_fresh
+        trained = networks | ({'retriever': networks['retriever'].query_tower} if is_frozen else {})
         parameters = {
             f'{name}/{path}': variable
             for name, network in trained.items()
@@ -112,7 +113,13 @@ def _finetuning_specs(config: Config) -> dict[str, tf.TensorSpec]:
     settings = config.finetune
     batch, candidates, blocks = settings.batch_size, settings.num_candidates, settings.reader_blocks
     length = settings.reader_length
-    return {
+    fresh = {}
+    if settings.num_fresh:
+        rows = batch * settings.num_fresh
+        shapes = {name: [rows, config.corpus.block_length] for name in ('fresh_ids', 'fresh_segments')}
+        shapes['fresh_blocks'] = [rows]
+        fresh = {name: tf.TensorSpec(shape, tf.int32) for name, shape in shapes.items()}
+    return fresh | {
         'question_ids': tf.TensorSpec([batch, settings.question_length], tf.int32),
         'candidate_embeddings': tf.TensorSpec([batch, candidates, config.retriever.projection_size], tf.float32),
         'is_candidate': tf.TensorSpec([batch, candidates], tf.bool),

@@ -270,15 +270,16 @@ def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run,
 
 
 @realm.command()
-@click.option('--run', required=True, type=INPUT, help='Directory of the pre-training run.')
+@click.option('--run', required=True, type=INPUT, help='Directory of the training run.')
 @click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
 @click.option('--nice', default=0, help='How far to yield to other processes on this machine.')
 @click.argument('beam_options', nargs=-1, type=click.UNPROCESSED)
 def refresh(run, corpus, nice, beam_options):
-    """Build an index generation from the newest snapshot of a pre-training run, again and again until it is finished.
+    """Build an index generation from the newest snapshot of a training run, again and again until it is finished.
 
-    `realm pretrain` starts this beside itself. With pretrain.refresh=external it does not: run it where the directory
-    of the run is seen. BEAM_OPTIONS, after “--”, are those of Apache Beam for the job that embeds the corpus:
+    `realm pretrain`, and `realm finetune` with a refresh, start this beside themselves. With pretrain.refresh=external
+    or finetune.refresh=external they do not: run it where the directory of the run is seen. BEAM_OPTIONS, after “--”,
+    are those of Apache Beam for the job that embeds the corpus:
     realm refresh --run RUN --corpus CORPUS -- --num_workers 64
     """
     from realm_tf.training.index_builder import run_builder
@@ -363,14 +364,15 @@ _QUESTIONS = 'JSON Lines of {"question": …, "answer": […]}'
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its model/.')
 @_strategy
 @_overwrite
-@configured('finetune')
+@configured('finetune', 'embed', 'index')
 def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, strategy, tpu, overwrite, config):
     """Fine-tune for open-domain question answering.
 
+    The document tower is frozen with its embeddings; with finetune.refresh it is trained too, and the index refreshed.
     If a line of a question file cannot be used it is left out, and the status is 3.
     """
     from realm_tf.artifacts import open_artifact
-    from realm_tf.config import recipe
+    from realm_tf.config import recipe, sections_of_finetuning
     from realm_tf.training.runs import prepare_run
 
     if (encoder is None) == (model is None):
@@ -381,7 +383,8 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
         # By this the model can answer from other corpora too.
         inputs['encoder'] = made_from['encoder']
     inputs |= _checksums('questions', files) | _checksums('dev', dev_files)
-    if not prepare_run(run, 'model', configuration=recipe(config, 'finetune'), inputs=inputs, overwrite=overwrite):
+    configuration = recipe(config, *sections_of_finetuning(config))
+    if not prepare_run(run, 'model', configuration=configuration, inputs=inputs, overwrite=overwrite):
         _up_to_date(run)
         _exit_after(*reads, *dev_reads)
         return

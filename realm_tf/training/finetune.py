@@ -8,7 +8,8 @@ import tensorflow as tf
 from etils import epath
 
 from realm_tf.artifacts import Artifact, open_artifact
-from realm_tf.config import Config, recipe
+from realm_tf.cadence import Cadence
+from realm_tf.config import Config, recipe, sections_of_finetuning
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question
 from realm_tf.errors import RealmError
@@ -21,11 +22,14 @@ from realm_tf.models.span_reader import SpanReader
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.index import open_index
 from realm_tf.training.checkpoints import Checkpoints
+from realm_tf.training.current_generation import CurrentGeneration, OpenGeneration
 from realm_tf.training.finetuning_batch import FinetuningBatches
 from realm_tf.training.finetuning_loss import finetuning_loss
+from realm_tf.training.generations import Generation
 from realm_tf.training.loop import run_training
 from realm_tf.training.on_devices import computed_on
 from realm_tf.training.optimizer import BertAdamW
+from realm_tf.training.refresh import STEPS_AHEAD, Refresh, snapshots_of
 from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.sampling import rows_of_step
 from realm_tf.training.selection import Selection
@@ -36,8 +40,6 @@ from realm_tf.weights.model_artifact import Model, write_model
 from realm_tf.weights.networks import make_reader
 from realm_tf.weights.parameters import assign_parameters, named_parameters
 
-# The sections of the configuration that a run depends on.
-RECIPE = ('finetune',)
 # Development questions that are read at a time.
 _BATCH = 8
 
@@ -55,7 +57,12 @@ def train(
     development: Sequence[Question] = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> Artifact | None:
-    """Fine-tunes the query tower and the reader, and publishes `run/model`. Document embeddings stay as they are.
+    """Fine-tunes the query tower and the reader, and publishes `run/model`.
+
+    The document tower and its embeddings stay as they are, as in the paper, and the model answers with those given. Or,
+    with `finetune.refresh`, the document tower is trained too, through the candidates that each step embeds again; an
+    index builder runs beside the training, as in pre-training; and the model answers with embeddings and index that the
+    builder makes of its own document tower at the end, in `run/generations/final`.
 
     Args:
       corpus_path: the knowledge corpus.
@@ -74,7 +81,7 @@ def train(
       The model; None in a worker that is not the chief, which writes nothing.
 
     Raises:
-      RealmError: if the inputs do not fit each other.
+      RealmError: if the inputs do not fit each other, or the training must wait for an index that cannot be made.
     """
     run = epath.Path(run)
     settings = config.finetune
@@ -86,9 +93,10 @@ def train(
     embeddings = Embeddings.open(embeddings_path)
     embeddings.artifact.require_input('corpus', corpus.artifact)
     start.require_embeddings(embeddings)
-    searcher = open_index(index_path, embeddings.artifact)
+    index = open_artifact(index_path, 'index').require_input('embeddings', embeddings.artifact)
+    first_generation = Generation(0, start.artifact.artifact.path, embeddings.artifact.path, index.path)
     steps, steps_of_epoch = _number_of_steps(questions, config)
-    batches = FinetuningBatches(corpus, embeddings, searcher, questions, config)
+    batches = FinetuningBatches(corpus, questions, config)
     print(
         f'{len(questions)} questions, {batches.answerable} with an answer in the corpus; '
         f'{steps} steps of {settings.batch_size}.'
@@ -97,11 +105,13 @@ def train(
     # Model.
     strategy = strategy or make_strategy()
     require_divisible(settings.batch_size, 'finetune.batch_size', strategy, settings.accumulation_steps)
-    trains_reader = settings.objective == 'joint'
+    trains_reader, is_refreshed = settings.objective == 'joint', settings.refresh != 'none'
     with strategy.scope():
         retriever, reader = start.retriever(config), start.reader(config)
-        # The document tower is frozen with the embeddings that it made.
-        trained = {'retriever': retriever.query_tower} | ({'reader': reader} if trains_reader else {})
+        # Without a refresh the document tower is frozen with the embeddings that it made.
+        trained = {'retriever': retriever if is_refreshed else retriever.query_tower}
+        if trains_reader:
+            trained['reader'] = reader
         parameters = {
             f'{part}/{name}': variable
             for part, network in trained.items()
@@ -123,16 +133,27 @@ def train(
     def embed_queries(token_ids: np.ndarray) -> np.ndarray:
         return embed(token_ids=token_ids)
 
-    # Development.
+    # The index in use.
     chief = is_chief(strategy)
-    predictor = Predictor(
-        embed_queries,
-        lambda token_ids, segment_ids: read(token_ids=token_ids, segment_ids=segment_ids),
-        settings,
-        corpus,
-        embeddings,
-        searcher,
+    configuration = recipe(config, *sections_of_finetuning(config))
+    current = CurrentGeneration(
+        run,
+        lambda: OpenGeneration(first_generation, embeddings, open_index(index.path, embeddings.artifact)),
+        step=first_step,
+        is_chief=chief,
     )
+
+    # Development.
+    def predictor() -> Predictor:
+        return Predictor(
+            embed_queries,
+            lambda token_ids, segment_ids: read(token_ids=token_ids, segment_ids=segment_ids),
+            settings,
+            corpus,
+            current.embeddings,
+            current.searcher,
+        )
+
     selection = None
     if development:
         selection = Selection(
@@ -146,33 +167,67 @@ def train(
         )
 
     # Loop.
-    def rows_of(step: int) -> Batch:
-        return {'rows': rows_of_step(len(questions), settings.batch_size, step, config.seed)}
-
-    def train_step(batch: Batch) -> Mapping[str, float]:
-        # What is read depends on the weights of this very step: retrieval cannot run ahead here.
-        started = time.monotonic()
-        retrieved = batches.of_questions(batch['rows'], embed_queries)
-        return {'retrieval_seconds': time.monotonic() - started, **update(retrieved).metrics}
-
-    run_training(
-        name='Fine-tuning',
-        directory=run,
+    with Refresh(
+        run,
+        corpus.artifact.path,
+        settings,
+        current,
+        snapshots_of(run, retriever, corpus.vocabulary, configuration, corpus.artifact),
+        checkpoints,
         steps=steps,
-        make_batch=rows_of,
-        train_step=train_step,
-        checkpoints=checkpoints,
-        checkpoint_every=settings.checkpoint_every,
         first_step=first_step,
-        **({'after_step': selection.after_step, 'is_over': selection.is_over} if selection else {}),
         is_chief=chief,
-    )
-    if not chief:
-        return None
-    step = selection.restore_best() if selection else steps
+    ) as refresh:
+        current.swap(first_step)
+        # What the last step gave, for the metrics after it.
+        made: dict[str, np.ndarray] = {}
+
+        def rows_of(step: int) -> Batch:
+            return {'rows': rows_of_step(len(questions), settings.batch_size, step, config.seed)}
+
+        def train_step(batch: Batch) -> Mapping[str, float]:
+            # What is read depends on the weights of this very step: retrieval cannot run ahead here.
+            started = time.monotonic()
+            retrieved = batches.of_questions(batch['rows'], embed_queries, current.embeddings, current.searcher)
+            retrieval_seconds = time.monotonic() - started
+            metrics, outputs = update(retrieved)
+            if 'fresh_embeddings' in outputs:
+                made.update(outputs, fresh_blocks=retrieved['fresh_blocks'])
+            return {'retrieval_seconds': retrieval_seconds, **metrics}
+
+        def after_step(step: int, asked_to_stop: Callable[[], bool]) -> Mapping[str, float]:
+            metrics = {}
+            if made:
+                metrics['drift'] = current.drift(step, made['fresh_blocks'], made['fresh_embeddings'])
+            staleness = refresh.after_step(step, asked_to_stop)
+            # The index of a frozen tower does not become stale.
+            metrics |= staleness if is_refreshed else {}
+            metrics |= selection.after_step(step, asked_to_stop) if selection else {}
+            # The index in use until here is what the weights were measured with.
+            current.swap(step)
+            return metrics
+
+        run_training(
+            name='Fine-tuning',
+            directory=run,
+            steps=steps,
+            make_batch=rows_of,
+            train_step=train_step,
+            checkpoints=checkpoints,
+            checkpoint_every=settings.checkpoint_every,
+            first_step=first_step,
+            after_step=after_step,
+            **({'is_over': selection.is_over} if selection else {}),
+            is_chief=chief,
+        )
+        if not chief:
+            return None
+        step = selection.restore_best() if selection else steps
+        if is_refreshed:
+            inputs = {**inputs, **_digests(refresh.build_final(step).generation)}
     return write_model(
         run / 'model',
-        configuration=recipe(config, *RECIPE),
+        configuration=configuration,
         vocabulary=corpus.vocabulary,
         retriever=retriever,
         reader=reader,
@@ -191,9 +246,11 @@ def reading_of(reader: SpanReader) -> Callable:
 
 
 def measurement(
-    predictor: Predictor, corpus: BlockStore, questions: Sequence[Question], config: Config
+    make_predictor: Callable[[], Predictor], corpus: BlockStore, questions: Sequence[Question], config: Config
 ) -> Callable[[], dict[str, float]]:
     """Gives a function that measures the weights in training by some questions.
+
+    The predictor is made for each measurement, since the index that it answers from may have changed.
 
     Its metrics: `recall`, the share of questions with an answer in a block that is read; and if the reader is trained,
     `exact_match`.
@@ -203,6 +260,7 @@ def measurement(
     texts = [question.text for question in questions]
 
     def measure() -> dict[str, float]:
+        predictor = make_predictor()
         queries = predictor.embed(texts)
         block_ids = predictor.retrieve(queries, settings.reader_blocks).block_ids
         metrics = {'recall': float(hits_of(block_ids, holders).any(axis=1).mean())}
@@ -263,4 +321,17 @@ def _number_of_steps(questions: Sequence[Question], config: Config) -> tuple[int
         )
     steps_of_epoch = len(questions) // settings.batch_size
     steps = settings.epochs * steps_of_epoch
-    return (steps if settings.max_steps is None else min(steps, settings.max_steps)), steps_of_epoch
+    steps = steps if settings.max_steps is None else min(steps, settings.max_steps)
+    if settings.refresh != 'none' and not Cadence.parse(settings.refresh_every).last(max(0, steps - STEPS_AHEAD)):
+        raise RealmError(
+            f'The index would never be refreshed: the training has {steps} steps, and a snapshot after finetune.'
+            f'refresh_every = {settings.refresh_every} is used {STEPS_AHEAD} steps later. Take a smaller '
+            'finetune.refresh_every, or finetune.refresh=none, which freezes the document tower.'
+        )
+    return steps, steps_of_epoch
+
+
+def _digests(generation: Generation) -> dict[str, str]:
+    """What a model answers with, by role; by the encoder it can answer from other corpora too."""
+    paths = {'encoder': generation.encoder, 'embeddings': generation.embeddings, 'index': generation.index}
+    return {role: open_artifact(path, role).digest for role, path in paths.items()}

@@ -11,7 +11,7 @@ from realm_tf.evaluation.answers import blocks_with_answers, gold_spans
 from realm_tf.evaluation.retrieval import dense
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.searcher import Searcher
-from realm_tf.text.packing import pack_queries, pack_reader_inputs
+from realm_tf.text.packing import pack_documents, pack_queries, pack_reader_inputs
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.training.train_step import Batch
 
@@ -24,23 +24,12 @@ class FinetuningBatches:
 
     Args:
       corpus: the corpus.
-      embeddings: its embeddings.
-      searcher: an index over them.
       questions: the questions.
       config: the configuration.
     """
 
-    def __init__(
-        self,
-        corpus: BlockStore,
-        embeddings: Embeddings,
-        searcher: Searcher,
-        questions: Sequence[Question],
-        config: Config,
-    ):
+    def __init__(self, corpus: BlockStore, questions: Sequence[Question], config: Config):
         self._corpus = corpus
-        self._embeddings = embeddings
-        self._searcher = searcher
         self._questions = questions
         self._settings = config.finetune
         self._tokenizer = WordPieceTokenizer(corpus.vocabulary)
@@ -55,16 +44,26 @@ class FinetuningBatches:
         """How many of the questions have an answer somewhere in the corpus."""
         return sum(len(holders) > 0 for holders in self._holders)
 
-    def of_questions(self, rows: np.ndarray, embed_queries: Callable[[np.ndarray], np.ndarray]) -> Batch:
+    def of_questions(
+        self,
+        rows: np.ndarray,
+        embed_queries: Callable[[np.ndarray], np.ndarray],
+        embeddings: Embeddings,
+        searcher: Searcher,
+    ) -> Batch:
         """Retrieves candidates, best first by the exact score, labels them, and packs what is read.
 
         Args:
           rows: which questions, int64 `[batch]`.
           embed_queries: computes the embeddings of packed questions by the weights in training.
+          embeddings: the embeddings of the corpus.
+          searcher: an index over them.
 
         Returns:
           `question_ids` int32 `[batch, question_length]`; `candidate_embeddings` float32
           `[batch, num_candidates, projection_size]`; `is_candidate` and `has_answer` bool `[batch, num_candidates]`.
+          If the index is refreshed, of the first `num_fresh` candidates: `fresh_blocks` int32 `[batch * num_fresh]`,
+          -1 where one is missing; `fresh_ids` and `fresh_segments` int32 `[batch * num_fresh, block_length]`.
           Unless the retriever is trained alone: `reader_ids` and `reader_segments` int32
           `[batch * reader_blocks, reader_length]`; `is_gold` bool
           `[batch, reader_blocks, reader_length, max_answer_length]`.
@@ -73,18 +72,35 @@ class FinetuningBatches:
         question_ids = pack_queries(self._question_ids.take(rows), settings.question_length, self._corpus.vocabulary)
         queries = embed_queries(question_ids)
         # [batch, num_candidates]
-        candidates = dense(queries, settings.num_candidates, self._embeddings, self._searcher).block_ids
+        candidates = dense(queries, settings.num_candidates, embeddings, searcher).block_ids
         # Block 0 stands in for one that is missing; it has no weight in the losses.
         present = np.maximum(candidates, 0)
         batch = {
             'question_ids': question_ids,
-            'candidate_embeddings': self._embeddings.rows(present.reshape(-1)).reshape(*present.shape, -1),
+            'candidate_embeddings': embeddings.rows(present.reshape(-1)).reshape(*present.shape, -1),
             'is_candidate': candidates >= 0,
             'has_answer': np.stack(
                 [_is_among(of_one, self._holders[row]) for of_one, row in zip(candidates, rows, strict=True)]
             ),
         }
+        if settings.num_fresh:
+            batch |= self._fresh(candidates[:, : settings.num_fresh].reshape(-1))
         return batch if settings.objective == 'retriever' else batch | self._read(rows, candidates)
+
+    def _fresh(self, candidates: np.ndarray) -> Batch:
+        """The inputs of the document tower, for the candidates that the step embeds again."""
+        present = np.maximum(candidates, 0)
+        packed = pack_documents(
+            self._corpus.title_ids(present),
+            self._corpus.body_ids(present),
+            self._corpus.block_length,
+            self._corpus.vocabulary,
+        )
+        return {
+            'fresh_blocks': candidates.astype(np.int32),
+            'fresh_ids': packed.token_ids,
+            'fresh_segments': packed.segment_ids,
+        }
 
     def _read(self, rows: np.ndarray, candidates: np.ndarray) -> Batch:
         """The inputs of the reader, and the spans in them that are answers."""

@@ -19,20 +19,29 @@ def finetuning_loss(
     """The sum of the retriever's and the reader's loss, mean over the questions.
 
     Args:
-      retriever: the dual encoder; its query tower is trained.
+      retriever: the dual encoder; its query tower is trained, and its document tower if the index is refreshed.
       reader: the span reader; None if the retriever is trained alone.
       batch: what `FinetuningBatches` made.
       config: the configuration.
 
     Returns:
       The loss of a question. Metrics: both parts of it, and how many of the questions had an answer among the
-      candidates, and among the blocks that are read.
+      candidates, and among the blocks that are read. Outputs, if the index is refreshed: `fresh_embeddings`, float32
+      `[batch * num_fresh, projection_size]`.
     """
-    blocks = config.finetune.reader_blocks
+    blocks, num_fresh = config.finetune.reader_blocks, config.finetune.num_fresh
     # [batch, projection_size]
     queries = retriever.embed_queries(batch['question_ids'], training=True)
+    # [batch, num_candidates, projection_size]
+    candidates, outputs = batch['candidate_embeddings'], {}
+    if num_fresh:
+        # [batch * num_fresh, projection_size]
+        fresh = retriever.embed_documents(batch['fresh_ids'], batch['fresh_segments'], training=True)
+        outputs = {'fresh_embeddings': fresh}
+        fresh = ops.reshape(fresh, (-1, num_fresh, fresh.shape[-1]))
+        candidates = ops.concatenate([fresh, candidates[:, num_fresh:]], axis=1)
     # [batch, num_candidates]
-    scores = ops.einsum('bd,bnd->bn', queries, batch['candidate_embeddings'])
+    scores = ops.einsum('bd,bnd->bn', queries, candidates)
     scores = ops.where(batch['is_candidate'], scores, losses.NEVER)
     of_retriever = losses.retriever_loss(scores, batch['has_answer'])
     found = ops.cast(ops.any(batch['has_answer'], axis=1), 'float32')
@@ -43,11 +52,11 @@ def finetuning_loss(
         'answer_among_read': mean_of(read),
     }
     if reader is None:
-        return Loss(mean_of(of_retriever), metrics)
+        return Loss(mean_of(of_retriever), metrics, outputs)
     # [batch * blocks, length, max_answer_length]
     span_logits, is_span = reader(batch['reader_ids'], batch['reader_segments'], training=True)
     shape = (-1, blocks, *span_logits.shape[1:])
     of_reader = losses.reader_loss(
         ops.reshape(span_logits, shape), ops.reshape(is_span, shape), batch['is_gold'], scores[:, :blocks]
     )
-    return Loss(mean_of(of_retriever + of_reader), metrics | {'reader_loss': mean_of(of_reader)})
+    return Loss(mean_of(of_retriever + of_reader), metrics | {'reader_loss': mean_of(of_reader)}, outputs)

@@ -342,9 +342,14 @@ def world(tmp_path_factory):
 def test_a_batch_of_questions_is_retrieved_labelled_and_packed_alike(world, tokenizer):
     config = configuration()
     questions = [Question(question['question'], tuple(question['answers'])) for question in TEXTS['questions']]
-    batches = FinetuningBatches(world.corpus, world.embeddings, world.searcher, questions, config)
+    batches = FinetuningBatches(world.corpus, questions, config)
     retriever = world.model.retriever()
-    made = batches.of_questions(np.arange(len(questions)), lambda ids: np.asarray(retriever.embed_queries(ids)))
+    made = batches.of_questions(
+        np.arange(len(questions)),
+        lambda ids: np.asarray(retriever.embed_queries(ids)),
+        world.embeddings,
+        world.searcher,
+    )
     expected, golden_arrays = finetuning_inputs(slice(None))
     assert made.keys() == expected.keys()
     for name, array in expected.items():

@@ -29,6 +29,9 @@ CONFIG = load_config(
         'pretrain.num_candidates': CANDIDATES,
         'finetune.num_candidates': CANDIDATES,
         'finetune.reader_blocks': 2,
+        # With the document tower.
+        'finetune.refresh': 'external',
+        'finetune.fresh_candidates': 1,
         # Clipping must see the sum over replicas, and the first steps must not be a warm-up at rate 0.
         'pretrain.optimizer': {'learning_rate': 1e-3, 'warmup_steps': 1, 'clip_norm': 0.05},
     },
@@ -52,6 +55,8 @@ def batches(task: str) -> list[dict[str, np.ndarray]]:
                 'candidate_embeddings': random.normal(size=(BATCH, CANDIDATES, 32)).astype(np.float32),
                 'is_candidate': np.ones((BATCH, CANDIDATES), bool),
                 'has_answer': np.arange(BATCH)[:, None] % 4 > np.arange(CANDIDATES),
+                'fresh_ids': ids(BATCH, BLOCK),
+                'fresh_segments': segments(BATCH, BLOCK),
                 'reader_ids': ids(BATCH * 2, BLOCK),
                 'reader_segments': segments(BATCH * 2, BLOCK),
                 'is_gold': random.random((BATCH, 2, BLOCK, SPANS)) < 0.1,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from realm_tf.artifacts import open_artifact
-from realm_tf.config import load_config, recipe
+from realm_tf.config import load_config, recipe, sections_of_finetuning
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question, read_questions
 from realm_tf.errors import RealmError
@@ -43,7 +43,7 @@ def train(tiny_corpus, tiny_encoder, tiny_embeddings, first, tiny_questions, tmp
     def run_with(start=tiny_encoder, development=(), **overrides):
         config = load_config('tiny', overrides=SETTINGS | {f'finetune.{name}': v for name, v in overrides.items()})
         run = tmp_path_factory.mktemp('finetune')
-        prepare_run(run, 'model', configuration=recipe(config, *finetune.RECIPE), inputs=inputs)
+        prepare_run(run, 'model', configuration=recipe(config, *sections_of_finetuning(config)), inputs=inputs)
         finetune.train(
             tiny_corpus,
             start,
@@ -97,9 +97,13 @@ def test_patterns_have_gold_spans_where_they_match(tiny_corpus, tiny_embeddings,
     corpus, embeddings = BlockStore.open(tiny_corpus), Embeddings.open(tiny_embeddings)
     questions = [Question('When?', (r'\d+ May 18\d\d',), True), Question('When?', ('1 May 1800', '2 May 1801'))]
     config = load_config('tiny', overrides=SETTINGS | {'finetune.reader_blocks': 80})
-    batches = FinetuningBatches(corpus, embeddings, open_index(first.index, embeddings.artifact), questions, config)
     retriever = Encoder.open(tiny_encoder).retriever(config)
-    batch = batches.of_questions(np.array([0, 1]), lambda ids: np.asarray(retriever.embed_queries(ids)))
+    batch = FinetuningBatches(corpus, questions, config).of_questions(
+        np.array([0, 1]),
+        lambda ids: np.asarray(retriever.embed_queries(ids)),
+        embeddings,
+        open_index(first.index, embeddings.artifact),
+    )
     is_gold = batch['is_gold'][0]
     texts = corpus.texts(np.arange(len(corpus)))
     assert batch['has_answer'][0].sum() == sum(' May 18' in text for text in texts)
@@ -131,7 +135,7 @@ def test_of_two_towers_that_of_the_documents_stays(
         np.save(draft.path / shard_name(0, 1), Embeddings.open(tiny_embeddings).as_array())
         draft.counts['blocks'] = len(corpus)
     build_index(tmp_path / 'embeddings', tmp_path / 'index', dataclasses.replace(config.index, searcher='exact'))
-    prepare_run(tmp_path / 'run', 'model', configuration=recipe(config, *finetune.RECIPE), inputs={})
+    prepare_run(tmp_path / 'run', 'model', configuration=recipe(config, *sections_of_finetuning(config)), inputs={})
     questions = read_questions(tiny_questions).questions
     paths = (tiny_corpus, tmp_path / 'encoder', tmp_path / 'embeddings', tmp_path / 'index')
     finetune.train(*paths, questions, tmp_path / 'run', config, {})

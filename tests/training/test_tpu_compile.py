@@ -1,5 +1,6 @@
 """The training step compiles for a TPU."""
 
+import dataclasses
 import subprocess
 
 import numpy as np
@@ -36,17 +37,28 @@ def test_the_batch_that_is_compiled_for_is_the_one_that_is_made(
     embeddings = Embeddings.open(tiny_embeddings)
     searcher = open_index(tiny_index, embeddings.artifact)
     questions = [Question(f'Who founded {town}?', (town,)) for town in ('Alba', 'Brevo', 'Cardo', 'Dorn')]
-    finetuning = FinetuningBatches(corpus, embeddings, searcher, questions, tiny_config)
+
+    def batch_of_questions(config):
+        batches = FinetuningBatches(corpus, questions, config)
+        return batches.of_questions(
+            np.arange(4), lambda ids: np.asarray(retriever.embed_queries(ids)), embeddings, searcher
+        )
+
     batches = {
-        'finetune': finetuning.of_questions(np.arange(4), lambda ids: np.asarray(retriever.embed_queries(ids))),
+        'finetune': batch_of_questions(tiny_config),
         'pretrain': PretrainingBatches(corpus, corpus, spans, tiny_config).of_step(0, index),
         'ict': inverse_cloze_batch(
             corpus, np.arange(len(corpus))[: tiny_config.ict.batch_size], tiny_config, generator
         ),
     }
     for task, batch in batches.items():
-        made = {name: tf.TensorSpec(array.shape, array.dtype) for name, array in batch.items()}
-        assert made == batch_specs(task, tiny_config)
+        assert specs_of(batch) == batch_specs(task, tiny_config)
+    refreshed = dataclasses.replace(tiny_config, finetune=dataclasses.replace(tiny_config.finetune, refresh='external'))
+    assert specs_of(batch_of_questions(refreshed)) == batch_specs('finetune', refreshed)
+
+
+def specs_of(batch):
+    return {name: tf.TensorSpec(array.shape, array.dtype) for name, array in batch.items()}
 
 
 @pytest.fixture(scope='module')

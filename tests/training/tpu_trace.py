@@ -26,7 +26,11 @@ CASES = {
     'pretrain float32': ('pretrain', {'precision': 'float32'}),
     'pretrain bfloat16': ('pretrain', {'rematerialize': True, 'pretrain.accumulation_steps': 2}),
     'finetune float32': ('finetune', {'precision': 'float32'}),
-    'finetune bfloat16': ('finetune', {'rematerialize': True, 'finetune.accumulation_steps': 2}),
+    # With the document tower.
+    'finetune bfloat16': (
+        'finetune',
+        {'rematerialize': True, 'finetune.accumulation_steps': 2, 'finetune.refresh': 'external'},
+    ),
 }
 _ALL = {'precision': 'mixed_bfloat16', 'encoder.num_layers': 1}
 # What marks the replicated part, for the rewrite to find, and the exchange between cores: a TPU's own operations.
