@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from realm_tf.models.drawn_seed import DrawnSeed
+from realm_tf.models.recomputation import recomputed
 
 
 @keras.saving.register_keras_serializable(package='realm_tf')
@@ -93,7 +94,7 @@ class TransformerLayer(keras.layers.Layer):
         def compute(hidden):
             return self._compute(hidden, attention_bias, *dropouts)
 
-        return keras.remat(compute)(hidden) if self.rematerialize and training else compute(hidden)
+        return recomputed(compute, hidden) if self.rematerialize and training else compute(hidden)
 
     def _draw_dropouts(self):
         """Dropout for the probabilities and for both residuals, each with a seed of its own, drawn once."""

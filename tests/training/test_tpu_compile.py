@@ -88,3 +88,16 @@ def test_the_step_compiles_for_a_tpu(tmp_path, compiler, task):
     assert found['arguments'] > 12 * config.encoder.vocabulary_size * config.encoder.hidden_size
     assert found['temporaries'] > 0 and found['operations'] > 0
     assert found['collectives']['all-reduce'][0] >= 1
+
+
+@pytest.mark.slow
+def test_the_compiler_does_not_leave_out_what_is_computed_again(tmp_path, compiler):
+    operations = {}
+    for rematerialize in (False, True):
+        config = load_config(
+            'tiny', overrides={'rematerialize': rematerialize, 'encoder.num_layers': 2, 'encoder.vocabulary_size': 512}
+        )
+        write_step('pretrain', config, REPLICAS, tmp_path / 'step.hlo')
+        operations[rematerialize] = compiled(tmp_path / 'step.hlo', 'v4:2x2x1', REPLICAS, compiler)['operations']
+    # A forward pass more, in all layers, of what is three of them.
+    assert operations[True] > 1.2 * operations[False]
