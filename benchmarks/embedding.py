@@ -22,13 +22,12 @@ import tempfile
 import click
 import numpy as np
 
+from benchmarks.corpus_sample import write_sample
 from benchmarks.machine import machine
 from benchmarks.peers import python_of
 from benchmarks.timing import with_spread
-from realm_tf.artifacts import make_artifact
 from realm_tf.commands import realm_command, setting_arguments
-from realm_tf.corpus.arrow_shards import shard_name
-from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, Block, BlockStore, write_blocks
+from realm_tf.corpus.block_store import BlockStore
 from realm_tf.quickstart.minilm import minilm_directory
 
 PEER = ('torch==2.13.0', 'sentence-transformers>=5', 'numpy')
@@ -84,16 +83,10 @@ def take_sample(corpus_path: str, directory: pathlib.Path, num_blocks: int) -> S
     """Writes a sample of a corpus."""
     corpus = BlockStore.open(corpus_path)
     ids = np.sort(np.random.default_rng(0).choice(len(corpus), num_blocks, replace=False))
-    titles, texts = corpus.titles(ids), corpus.texts(ids)
-    columns = (
-        *(corpus.document_ids(ids), titles, texts),
-        *(column(ids).rows() for column in (corpus.title_ids, corpus.body_ids, corpus.sentence_starts)),
-    )
     sample = Sample(directory / 'corpus', directory / 'texts.json', int(corpus.lengths()[ids].sum()))
-    with make_artifact(sample.corpus, KIND, configuration=corpus.artifact.configuration, inputs={}) as draft:
-        corpus.vocabulary.write(draft.path / VOCABULARY)
-        write_blocks(draft.path / shard_name(SHARDS, 0, 1), list(map(Block, *columns)))
-    sample.texts.write_text(json.dumps([f'{title} {text}' for title, text in zip(titles, texts, strict=True)]))
+    write_sample(corpus, ids, sample.corpus)
+    texts = zip(corpus.titles(ids), corpus.texts(ids), strict=True)
+    sample.texts.write_text(json.dumps([f'{title} {text}' for title, text in texts]))
     return sample
 
 

@@ -9,28 +9,23 @@ forward, backward, clipping and update, with dropout. Ours and the peer take tur
 Prints a table in Markdown: nan is the time of what the system ended, as its memory was not enough.
 """
 
-import json
 import math
-import signal
-import subprocess
 import sys
-import tempfile
 
 import click
 import numpy as np
 
 from benchmarks.machine import machine
 from benchmarks.peers import python_of
+from benchmarks.side_by_side import measured, versions_of
 from benchmarks.timing import with_spread
 from benchmarks.training_cases import CASES, PRECISIONS
-from realm_tf.quickstart.measured import run_measured
 
 # transformers has REALM's classes up to 4.40, and BERT with scaled-dot-product attention from 4.41 on.
 PEERS = {
     'pretrain': ('transformers_4_40', ('torch', 'transformers==4.40.2', 'numpy<2')),
     'ict': ('sentence_transformers', ('torch', 'transformers>=4.48', 'sentence-transformers', 'numpy')),
 }
-_VERSIONS = 'import torch, transformers; print(f"torch {torch.__version__}, transformers {transformers.__version__}")'
 _HEAD = """
 | step | precision | ours, s | PyTorch, s | PyTorch / ours | ours, GB | PyTorch, GB | ours / PyTorch |
 |---|---|---|---|---|---|---|---|"""
@@ -45,7 +40,7 @@ _HEAD = """
 def main(cases, precisions, rounds, repetitions, peer_python):
     """Measures every case in every precision."""
     peers = {task: peer_python or python_of(*PEERS[task]) for task in sorted({CASES[case].task for case in cases})}
-    versions = '; '.join(f'{task} {_versions(python)}' for task, python in peers.items())
+    versions = '; '.join(f'{task} {versions_of(python)}' for task, python in peers.items())
     print(f'{machine(("tensorflow", "keras"))}; beside: {versions}. Median (minimum–maximum) of {rounds}.')
     print(_HEAD, flush=True)
     for case in cases:
@@ -53,21 +48,15 @@ def main(cases, precisions, rounds, repetitions, peer_python):
             arguments = [case, precision, str(repetitions)]
             ours, theirs = [], []
             for _ in range(rounds):
-                ours.append(measured(sys.executable, 'benchmarks.our_training_step', arguments))
-                theirs.append(measured(peers[CASES[case].task], 'benchmarks.peers.torch_training_step', arguments))
+                ours.append(step(sys.executable, 'benchmarks.our_training_step', arguments))
+                theirs.append(step(peers[CASES[case].task], 'benchmarks.peers.torch_training_step', arguments))
             print(f'| {case} | {precision} | {" | ".join(row(ours, theirs))} |', flush=True)
 
 
-def measured(python: str, module: str, arguments: list[str]) -> tuple[float, float]:
+def step(python: str, module: str, arguments: list[str]) -> tuple[float, float]:
     """Seconds of a step, NaN if the machine's memory was not enough, and the most gigabytes that the process had."""
-    with tempfile.NamedTemporaryFile('r') as file:
-        result = run_measured([python, '-m', module, *arguments, file.name])
-        # So ends the system a process, for which there is no memory left.
-        if result.status == -signal.SIGKILL:
-            return math.nan, result.peak_bytes / 1e9
-        if result.status:
-            raise click.ClickException(f'{module} {" ".join(arguments)} ended with status {result.status}.')
-        return json.load(file), result.peak_bytes / 1e9
+    seconds, gigabytes = measured(python, module, arguments)
+    return math.nan if seconds is None else seconds, gigabytes
 
 
 def row(ours: list[tuple[float, float]], theirs: list[tuple[float, float]]) -> list[str]:
@@ -82,10 +71,6 @@ def row(ours: list[tuple[float, float]], theirs: list[tuple[float, float]]) -> l
         with_spread(their_memory),
         with_spread(np.divide(our_memory, their_memory).tolist(), digits=2),
     ]
-
-
-def _versions(python: str) -> str:
-    return subprocess.run([python, '-c', _VERSIONS], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 if __name__ == '__main__':
