@@ -1,11 +1,12 @@
-"""What is measured beside us, each in an environment of its own: PyTorch and TensorFlow do not share a process."""
+"""What is measured beside us, each in an environment of its own: PyTorch and TensorFlow do not share a process.
+
+This file needs the standard library alone, as a peer imports it too.
+"""
 
 import pathlib
 import subprocess
 import sys
 import venv
-
-import click
 
 DIRECTORY = pathlib.Path('build') / 'peers'
 
@@ -20,7 +21,7 @@ def python_of(peer: str, requirements: tuple[str, ...]) -> str:
     environment = DIRECTORY / peer
     installed = environment / 'installed.txt'
     if not installed.exists() or installed.read_text().split() != list(requirements):
-        click.echo(f'Installing {", ".join(requirements)} in {environment}.', err=True)
+        print(f'Installing {", ".join(requirements)} in {environment}.', file=sys.stderr)
         venv.create(environment, with_pip=True, clear=True)
         command = [environment / 'bin' / 'python', '-m', 'pip', 'install', '--quiet', *requirements]
         subprocess.run(command, check=True, stdout=sys.stderr)
