@@ -40,6 +40,7 @@ def settings(case: Case, precision: str) -> dict:
     """What differs from the preset `paper`."""
     overrides = {
         'precision': {'float32': 'float32', 'bfloat16': 'mixed_bfloat16'}[precision],
+        'rematerialize': case.rematerialize,
         'corpus.block_length': case.block_length,
         f'{case.task}.batch_size': case.batch,
         f'{case.task}.query_length': case.query_length,

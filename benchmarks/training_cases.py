@@ -16,6 +16,7 @@ class Case:
       block_length: wordpieces of a block.
       num_candidates: of a sentence, in pre-training.
       num_masks: masked wordpieces of a sentence, in pre-training.
+      rematerialize: whether ours computes activations again in place of keeping them. The peer keeps them.
     """
 
     task: str
@@ -24,6 +25,7 @@ class Case:
     block_length: int
     num_candidates: int = 8
     num_masks: int = 10
+    rematerialize: bool = False
 
     @property
     def joint_length(self) -> int:
@@ -33,6 +35,8 @@ class Case:
 
 CASES = {
     'REALM, batch 1': Case('pretrain', 1, 96, 288),
+    'REALM, batch 1, rematerialised': Case('pretrain', 1, 96, 288, rematerialize=True),
     'REALM, batch 4': Case('pretrain', 4, 96, 288),
+    'REALM, batch 4, rematerialised': Case('pretrain', 4, 96, 288, rematerialize=True),
     'ICT, batch 16': Case('ict', 16, 64, 288),
 }
