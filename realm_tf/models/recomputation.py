@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-import tensorflow as tf
+import keras
 
 
-def recomputed(function: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor) -> tf.Tensor:
+def recomputed(function: Callable, inputs):
     """Calls a function of which only the input is kept for the backward pass (Chen et al. 2016, arXiv:1604.06174).
 
-    As `keras.remat`, whose second computation XLA finds to be the first, and leaves out: for a TPU it saves nothing.
-    Here it waits for the gradient of the outputs in a way that XLA cannot see through.
+    That is `keras.remat`. But with TensorFlow, XLA finds its second computation to be the first, and leaves it out: on
+    a TPU it saves nothing. There, ours waits for the gradient of the outputs in a way that XLA cannot see through.
 
     Args:
       function: of one floating-point tensor; gives one. It may use variables.
@@ -18,11 +18,21 @@ def recomputed(function: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor) ->
     Returns:
       What the function gives.
     """
+    recompute = _recomputed_by_tensorflow if keras.backend.backend() == 'tensorflow' else keras.remat
+    return recompute(function)(inputs)
+
+
+def _recomputed_by_tensorflow(function: Callable) -> Callable:
+    import tensorflow as tf
 
     @tf.custom_gradient
     def call(inputs):
         def gradients(upstream, variables=()):
-            again = inputs + tf.cast(_zero_after(upstream), inputs.dtype)
+            # Zero, when there is the gradient: only a number that is none differs from itself, which no compiler
+            # rules out.
+            first = tf.reshape(upstream, [-1])[0]
+            zero = tf.where(first == first, tf.zeros_like(first), first)
+            again = inputs + tf.cast(zero, inputs.dtype)
             with tf.GradientTape() as tape:
                 tape.watch([again, *variables])
                 outputs = function(again)
@@ -31,10 +41,4 @@ def recomputed(function: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor) ->
 
         return function(inputs), gradients
 
-    return call(inputs)
-
-
-def _zero_after(tensor: tf.Tensor) -> tf.Tensor:
-    """Zero, when there is the tensor: only a number that is none differs from itself, which no compiler rules out."""
-    first = tf.reshape(tensor, [-1])[0]
-    return tf.where(first == first, tf.zeros_like(first), first)
+    return call
