@@ -74,5 +74,7 @@ def test_models_import_keras_alone(path):
             imported.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module)
-    allowed = {'keras', 'functools', 'math'}
+    allowed = {'keras', 'functools', 'math', 'collections.abc'}
+    # With TensorFlow, what Keras has for this is undone by XLA.
+    allowed |= {'tensorflow'} if path.stem == 'recomputation' else set()
     assert {name for name in imported if not name.startswith('realm_tf.models.')} <= allowed
