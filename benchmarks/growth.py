@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.encoder_cases import CASES
 from benchmarks.machine import machine
-from benchmarks.search_measure import QUERIES, read_vectors
+from benchmarks.search_measure import QUERIES, K, read_vectors
 from benchmarks.timing import seconds_of
 
 REPETITIONS = 3
@@ -30,7 +30,6 @@ _STEP_BATCHES = (1, 2, 4, 8)
 _CANDIDATES = (2, 4, 8, 16)
 _BLOCKS = (125_000, 250_000, 500_000, 1_000_000)
 _SEARCHED = 256
-K = 8
 
 
 @click.command()

@@ -157,8 +157,8 @@ class _Stages:
         return json.loads((output / 'metrics.json').read_text())
 
     def _configured(self, *arguments) -> None:
-        config = ('--config', self._output / 'config.yaml', '--set', f'seed={self._seed}')
-        run_realm(*arguments, *config)
+        config = ('--config', self._output / 'config.yaml')
+        run_realm(*arguments, *config, *setting_arguments({'seed': self._seed}))
 
 
 def _sizes(stages: _Stages, output: epath.Path, budget_hours: float, seeds: int, rows: Sequence[Row]) -> Sizes:

@@ -16,6 +16,7 @@ from typing import IO
 from etils import epath
 
 from realm_tf.artifacts import Artifact, is_published, open_artifact
+from realm_tf.commands import setting_arguments
 from realm_tf.config import Config, EmbedConfig, RefreshConfig, config_from_dict
 from realm_tf.errors import RealmError
 from realm_tf.guarded_process import GuardedProcess
@@ -152,8 +153,9 @@ def _embed(
         *('--output', str(generation.embeddings)),
         *('--overwrite', '--num_workers', str(settings.refresh_workers)),
         *('--threads_per_worker', '1'),
-        *('--set', f'embed.tokens_per_batch={embed.tokens_per_batch}'),
-        *('--set', f'embed.blocks_per_shard={embed.blocks_per_shard}'),
+        *setting_arguments(
+            {'tokens_per_batch': embed.tokens_per_batch, 'blocks_per_shard': embed.blocks_per_shard}, 'embed'
+        ),
         *settings.refresh_beam_options,
         *beam_options,
     ]
