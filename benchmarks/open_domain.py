@@ -11,8 +11,8 @@ are a little too good; name sets that nothing was chosen by with --test. All row
 
     python -m benchmarks.open_domain squad --train train.json --evaluate new_wiki.json --workdir squad-open
 
-trains on the paragraphs and questions of one file in the form of SQuAD, and looks for the paragraph that each question
-of the other was asked of among all of its paragraphs. Killed, the same command goes on where it was.
+trains the retriever on the paragraphs and questions of one file in the form of SQuAD, and looks for the paragraph that
+each question of the other was asked of among all of its paragraphs. Killed, the same command goes on where it was.
 """
 
 import json
@@ -61,7 +61,7 @@ READER = {
     'optimizer.warmup_steps': 40,
 }
 # Of SQuAD, each question's own paragraph is known.
-SQUAD = {'answer_match': 'document'}
+SQUAD_RETRIEVER = RETRIEVER | {'answer_match': 'document'}
 
 
 @click.group(invoke_without_command=True)
@@ -85,7 +85,8 @@ def main(context, documents, sets, tests, workdir, assignments, workers):
     experiment.encoder()
     experiment.embed('knowledge')
     names = [experiment.questions(given, dev=True) for given in sets]
-    trained = experiment.train('knowledge', names)
+    experiment.train('knowledge', names, 'retriever', RETRIEVER)
+    trained = experiment.train('knowledge', names, 'joint', READER, start='retriever')
     for name in names:
         experiment.evaluate(trained, 'knowledge', name, f'{name}/dev.jsonl', f'{name}-dev')
     for given in tests:
@@ -104,7 +105,7 @@ def main(context, documents, sets, tests, workdir, assignments, workers):
 )
 @click.option('--workers', default=2, show_default=True, help='Processes that embed the corpora.')
 def squad(train_file, evaluated_file, workdir, assignments, workers):
-    """Trains on the paragraphs of one file, and looks for those of another."""
+    """Trains the retriever on the paragraphs of one file, and looks for those of another."""
     experiment = Experiment(workdir, assignments, workers)
     experiment.questions(f'train=squad:{train_file}', dev=True)
     experiment.questions(f'evaluated=squad:{evaluated_file}', dev=False)
@@ -112,8 +113,10 @@ def squad(train_file, evaluated_file, workdir, assignments, workers):
     for corpus, name in (('train-corpus', 'train'), ('evaluated-corpus', 'evaluated')):
         experiment.knowledge(corpus, workdir / name / 'documents.jsonl')
         experiment.embed(corpus)
-    trained = experiment.train('train-corpus', ['train'], SQUAD)
-    experiment.evaluate(trained, 'evaluated-corpus', 'evaluated', 'evaluated/train.jsonl', 'evaluated-squad')
+    trained = experiment.train('train-corpus', ['train'], 'retriever', SQUAD_RETRIEVER)
+    experiment.evaluate(
+        *(trained, 'evaluated-corpus', 'evaluated', 'evaluated/train.jsonl', 'evaluated-squad'), retrieval_only=True
+    )
     experiment.print_tables()
 
 
@@ -130,6 +133,7 @@ class Experiment:
         self._directory = directory
         self._overrides = dict(assignment.split('=', 1) for assignment in assignments)
         self._workers = workers
+        self._runs: list[str] = []
         self._evaluations: dict[str, pathlib.Path] = {}
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -159,34 +163,43 @@ class Experiment:
         self._realm('questions', '--from', file, '--format', form, split, '--output', self._at(name), '--overwrite')
         return name
 
-    def train(self, corpus: str, names: Sequence[str], chosen: Mapping | None = None) -> pathlib.Path:
-        """Trains the retriever alone, then retriever and reader; gives the model."""
-        start = ('--encoder', self._at('encoder'))
-        for run, settings in (('retriever', RETRIEVER), ('joint', READER)):
-            self._realm(
-                *('finetune', *self._of(corpus), *start, '--output', self._at(run)),
-                *(part for name in names for part in ('--questions', self._at(name, 'train.jsonl'))),
-                *(part for name in names for part in ('--dev', self._at(name, 'dev.jsonl'))),
-                chosen={f'finetune.{name}': value for name, value in (settings | dict(chosen or {})).items()},
-            )
-            start = ('--model', self._at(run, 'model'))
-        return self._at('joint', 'model')
+    def train(
+        self, corpus: str, names: Sequence[str], run: str, settings: Mapping, start: str | None = None
+    ) -> pathlib.Path:
+        """Trains, from the encoder or from what another run trained; gives the model."""
+        self._realm(
+            *('finetune', *self._of(corpus), '--output', self._at(run)),
+            *(('--model', self._at(start, 'model')) if start else ('--encoder', self._at('encoder'))),
+            *(part for name in names for part in ('--questions', self._at(name, 'train.jsonl'))),
+            *(part for name in names for part in ('--dev', self._at(name, 'dev.jsonl'))),
+            chosen={f'finetune.{name}': value for name, value in settings.items()},
+        )
+        self._runs.append(run)
+        return self._at(run, 'model')
 
     def evaluate(
-        self, model: pathlib.Path, corpus: str, name: str, file: str, output: str, calibration: str | None = None
+        self,
+        model: pathlib.Path,
+        corpus: str,
+        name: str,
+        file: str,
+        output: str,
+        calibration: str | None = None,
+        retrieval_only: bool = False,
     ) -> None:
         """Measures a model on a question file, beside MiniLM as it comes, BM25, and both."""
         calibrated = ('--calibration', self._at(calibration)) if calibration in self._evaluations else ()
         self._realm(
             *('evaluate', *self._of(corpus), '--model', model, '--encoder', self._at('encoder'), '--bm25'),
             *('--questions', self._at(file), '--output', self._at(output), *calibrated, '--overwrite'),
+            *(('--retrieval-only',) if retrieval_only else ()),
         )
         self._evaluations[output] = self._at(output)
 
     def print_tables(self) -> None:
         """Prints what was measured, and how long each training took."""
         print(f'\n{machine()}')
-        for run in ('retriever', 'joint'):
+        for run in self._runs:
             lines = [json.loads(line) for line in (self._at(run) / 'metrics.jsonl').read_text().splitlines()]
             seconds = sum(line['seconds'] for line in lines)
             retrieval = sum(line['retrieval_seconds'] for line in lines)

@@ -418,12 +418,25 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
 @click.option('--questions', type=INPUT, help=f'{_QUESTIONS}.')
 @click.option('--bm25', is_flag=True, help="Compare with BM25 over the same blocks, read by the model's reader.")
 @click.option('--calibration', type=INPUT, help='An evaluation on development questions, to choose when not to answer.')
+@click.option('--retrieval-only', is_flag=True, help='Of --model, measure recall alone: its reader reads nothing.')
 @click.option('--explain', metavar='QUESTION', help='Show why the model answers a question as it does, and no more.')
 @click.option('--output', type=OUTPUT, help='Directory for metrics and predictions.')
 @_overwrite
 @configured('finetune')
 def evaluate(
-    corpus, model, encoder, embeddings, index, questions, bm25, calibration, explain, output, overwrite, config
+    corpus,
+    model,
+    encoder,
+    embeddings,
+    index,
+    questions,
+    bm25,
+    calibration,
+    retrieval_only,
+    explain,
+    output,
+    overwrite,
+    config,
 ):
     """Measure recall, and with --model answers; or explain one.
 
@@ -433,10 +446,15 @@ def evaluate(
 
     if model is None and encoder is None:
         raise RealmError('Give either --encoder or --model.')
-    if model is None and (index or bm25 or calibration or explain):
-        raise RealmError('--index, --bm25, --calibration and --explain are for --model; recall is by exact search.')
+    if model is None and (index or bm25 or calibration or retrieval_only or explain):
+        raise RealmError(
+            '--index, --bm25, --calibration, --retrieval-only and --explain are for --model; the recall of an encoder '
+            'is by exact search.'
+        )
     if model is not None and index is None:
         raise RealmError('--model needs --index.')
+    if retrieval_only and (calibration or explain):
+        raise RealmError('--calibration and --explain are about answers, which --retrieval-only does not make.')
     if explain is not None:
         from realm_tf.evaluation.evaluate import explain_question
 
@@ -448,6 +466,7 @@ def evaluate(
         corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index, calibration=calibration
     )
     inputs |= _checksums('questions', [questions]) | ({'compared': 'bm25'} if bm25 else {})
+    inputs |= {'measured': 'retrieval'} if retrieval_only else {}
     if not _is_current(output, 'evaluation', recipe(config, 'finetune'), inputs):
         from realm_tf.evaluation.evaluate import Compared, evaluate_model, evaluate_retriever
 
@@ -466,6 +485,7 @@ def evaluate(
                 inputs,
                 compared=Compared(encoder, bm25),
                 calibration_path=calibration,
+                retrieval_only=retrieval_only,
                 overwrite=overwrite,
             )
         _done(output)

@@ -13,6 +13,7 @@ from realm_tf.artifacts import Artifact, make_artifact, open_artifact
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question
+from realm_tf.errors import RealmError
 from realm_tf.evaluation.abstention import PRECISIONS, applied, area_under_curve, risk_coverage_curve, threshold_for
 from realm_tf.evaluation.answers import blocks_with_answers, gold_spans
 from realm_tf.evaluation.bm25 import bm25
@@ -39,6 +40,7 @@ from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.model_artifact import Model
 
 KIND = 'evaluation'
+PREDICTIONS = 'predictions.jsonl'
 RECALL_AT = (1, 5, 20, 100, 1000)
 RECIPE = ('finetune',)
 # The rows of the comparison.
@@ -121,6 +123,7 @@ def evaluate_model(
     *,
     compared: Compared = Compared(),
     calibration_path: epath.PathLike | None = None,
+    retrieval_only: bool = False,
     overwrite: bool = False,
 ) -> Artifact:
     """Measures a QA model: its answers, and the recall of its retriever, which the reader's beam does not bound.
@@ -131,13 +134,14 @@ def evaluate_model(
       embeddings_path: the embeddings it was trained on.
       index_path: an index over them.
       questions: the questions.
-      output: the evaluation artefact: `metrics.json`, `predictions.jsonl`, which the authors' script reads, `run.trec`,
-        and `report.md`.
+      output: the evaluation artefact: `metrics.json`, `run.trec` and `report.md`; where blocks are read,
+        `predictions.jsonl` too, which the authors' script reads.
       config: the configuration.
       inputs: digests of all these, by role.
       compared: what is compared with it.
       calibration_path: an evaluation of the same model on development questions, to choose the confidence below which
         no answer is given.
+      retrieval_only: whether nothing is read, and recall alone is measured.
       overwrite: whether another artefact there is replaced.
 
     Raises:
@@ -149,6 +153,8 @@ def evaluate_model(
     calibration = None
     if calibration_path is not None:
         calibration = open_artifact(calibration_path, KIND).require_input('model', model.artifact)
+        if not (calibration.path / PREDICTIONS).exists():
+            raise RealmError(f'{calibration.path} has measured retrieval only; to calibrate, blocks must be read.')
     searcher = open_index(index_path, embeddings.artifact)
     predictor = Predictor.of_model(model, corpus, embeddings, searcher)
     texts = [question.text for question in questions]
@@ -163,44 +169,51 @@ def evaluate_model(
         runs[BM25] = bm25(corpus, texts, k)
     if START in runs and BM25 in runs:
         runs[FUSION] = fused([runs[START], runs[BM25]])
-    # The null document alone: a reader that points at its answer finds none there.
-    runs[CLOSED_BOOK] = Retrieved(np.full((len(texts), 1), -1, np.int64), np.full((len(texts), 1), -np.inf, np.float32))
+    if not retrieval_only:
+        # The null document alone: a reader that points at its answer finds none there.
+        runs[CLOSED_BOOK] = Retrieved(
+            np.full((len(texts), 1), -1, np.int64), np.full((len(texts), 1), -np.inf, np.float32)
+        )
+    labels = _Labels(corpus, questions, model.config, config.finetune.answer_match)
+    rows = {name: labels.recall(run) for name, run in runs.items()}
+    # What each is right about, bool [questions].
+    outcomes = {name: {'recall@5': labels.hits(run)[:, :5].any(axis=1)} for name, run in runs.items()}
 
     # Reading.
-    predictions = {name: _read(predictor, texts, queries, run.block_ids, name) for name, run in runs.items()}
-    labels = _Labels(corpus, questions, model.config, config.finetune.answer_match)
-    oracle = labels.oracle(runs[MODEL])
-    rows = {
-        name: labels.recall(run) | _answer_metrics(predictions[name], questions, config.seed)
-        for name, run in runs.items()
-    }
-    outcomes = {
-        name: {'exact_match': _right(predictions[name], questions), 'recall@5': labels.hits(run)[:, :5].any(axis=1)}
-        for name, run in runs.items()
-    }
+    records, of_answers = [], {}
+    if not retrieval_only:
+        blocks = {name: run.block_ids[:, : model.config.finetune.reader_blocks] for name, run in runs.items()}
+        predictions = _read(predictor, texts, queries, blocks)
+        for name in runs:
+            rows[name] |= _answer_metrics(predictions[name], questions, config.seed)
+            outcomes[name]['exact_match'] = _right(predictions[name], questions)
+        records = _records(corpus, questions, predictions[MODEL])
+        confidences, right = [record['confidence'] for record in records], outcomes[MODEL]['exact_match']
+        of_answers = {
+            'reader_oracle': labels.oracle(runs[MODEL]),
+            'risk_coverage': risk_coverage_curve(confidences, right),
+            'area_under_risk_coverage': area_under_curve(confidences, right),
+        }
+        if calibration is not None:
+            of_answers['abstention'] = _abstention(calibration, confidences, right)
+
     for name in rows.keys() - {MODEL}:
         for metric, values in outcomes[name].items():
             gain = outcomes[MODEL][metric].astype(float) - values.astype(float)
             rows[name][f'{metric}_gain_interval_95'] = bootstrap_interval(gain, config.seed)
-    records = _records(corpus, questions, predictions[MODEL])
-    confidences = [record['confidence'] for record in records]
-    right = outcomes[MODEL]['exact_match']
     metrics = {
         **rows[MODEL],
-        'reader_oracle': oracle,
         **labels.counts(),
+        **of_answers,
         'by_question_word': _by_question_word(questions, outcomes[MODEL]),
-        'risk_coverage': risk_coverage_curve(confidences, right),
-        'area_under_risk_coverage': area_under_curve(confidences, right),
         'comparison': rows,
     }
-    if calibration is not None:
-        metrics['abstention'] = _abstention(calibration, confidences, right)
 
     with make_artifact(
         output, KIND, configuration=recipe(config, *RECIPE), inputs=inputs, overwrite=overwrite
     ) as draft:
-        _write_lines(draft.path / 'predictions.jsonl', records)
+        if records:
+            _write_lines(draft.path / PREDICTIONS, records)
         write_trec_run(draft.path / 'run.trec', runs[MODEL], 'realm', _BLOCKS_OF_A_RUN)
         (draft.path / 'report.md').write_text(tables(metrics))
         _write(draft, metrics)
@@ -314,14 +327,37 @@ def _found_by_encoder(
 
 
 def _read(
-    predictor: Predictor, texts: Sequence[str], queries: np.ndarray, block_ids: np.ndarray, name: str
-) -> list[Prediction]:
+    predictor: Predictor, texts: Sequence[str], queries: np.ndarray, blocks: Mapping[str, np.ndarray]
+) -> dict[str, list[Prediction]]:
+    """What is answered from the blocks of each run; those that several of them found are read once.
+
+    Args:
+      predictor: reads.
+      texts: the questions.
+      queries: their embeddings, float32 `[questions, dimension]`.
+      blocks: by run, those to read for each question, best first, int64 `[questions, reader_blocks]`; -1 where there
+        are fewer.
+    """
+    found = [_distinct(row) for row in np.concatenate(list(blocks.values()), axis=1)]
+    # [questions, blocks of any run], -1 where there are fewer
+    union = np.full((len(found), max(map(len, found))), -1, np.int64)
+    for row, block_ids in enumerate(found):
+        union[row, : len(block_ids)] = block_ids
     parts = [slice(start, start + _READ_AT_ONCE) for start in range(0, len(texts), _READ_AT_ONCE)]
-    return [
+    read = [
         prediction
-        for part in tracked(parts, f'Reading ({name})', 'batch')
-        for prediction in predictor.read(texts[part], queries[part], block_ids[part])
+        for part in tracked(parts, 'Reading', 'batch')
+        for prediction in predictor.read(texts[part], queries[part], union[part])
     ]
+    return {
+        name: [prediction.among(_distinct(row)) for prediction, row in zip(read, block_ids, strict=True)]
+        for name, block_ids in blocks.items()
+    }
+
+
+def _distinct(block_ids: np.ndarray) -> list[int]:
+    """Each block once, in order, and none that is missing."""
+    return list(dict.fromkeys(block_ids[block_ids >= 0].tolist()))
 
 
 def _right(predictions: Sequence[Prediction], questions: Sequence[Question]) -> np.ndarray:
@@ -388,7 +424,7 @@ def _records(
 
 def _abstention(calibration: Artifact, confidences: Sequence[float], right: np.ndarray) -> list[dict[str, Any]]:
     """For some precisions the threshold that reaches them on the development questions, and what it does here."""
-    lines = (calibration.path / 'predictions.jsonl').read_text().splitlines()
+    lines = (calibration.path / PREDICTIONS).read_text().splitlines()
     development = [json.loads(line) for line in lines]
     known = [record['confidence'] for record in development], [record['correct'] for record in development]
     rows = []

@@ -1,7 +1,7 @@
 """Answers questions with a QA model on the host: retrieve, read, and cut the answer out of the block's text."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -96,13 +96,19 @@ class Prediction:
         ]
         return sorted(answers, key=lambda answer: -answer.probability)[:number]
 
+    def among(self, block_ids: Iterable[int]) -> 'Prediction':
+        """What had been read if there had been these blocks alone, in this order; all of them are among those read."""
+        kept = [self.read.index(block) for block in block_ids]
+        read, scores, totals = (
+            tuple(values[place] for place in kept) for values in (self.read, self.block_scores, self.block_totals)
+        )
+        ranks = {block: rank for rank, block in enumerate(read)}
+        spans = (span for span in self.spans if span.block_id in ranks)
+        return Prediction(read, scores, totals, _best_first(spans, ranks))
+
     def without(self, block_id: int) -> 'Prediction':
         """What remains if one of the blocks had not been read, and none in its place."""
-        kept = [rank for rank, block in enumerate(self.read) if block != block_id]
-        read, scores, totals = (
-            tuple(values[rank] for rank in kept) for values in (self.read, self.block_scores, self.block_totals)
-        )
-        return Prediction(read, scores, totals, tuple(span for span in self.spans if span.block_id != block_id))
+        return self.among(block for block in self.read if block != block_id)
 
 
 class Predictor:
@@ -156,7 +162,8 @@ class Predictor:
     def predict(self, questions: Sequence[str]) -> list[Prediction]:
         """Answers a batch of questions from the blocks that the retriever finds."""
         queries = self.embed(questions)
-        return self.read(questions, queries, self.retrieve(queries, self._settings.num_candidates).block_ids)
+        retrieved = self.retrieve(queries, self._settings.num_candidates)
+        return self.read(questions, queries, retrieved.block_ids[:, : self._settings.reader_blocks])
 
     def embed(self, questions: Sequence[str]) -> np.ndarray:
         """The questions in the space of the blocks, float32 `[questions, dimension]`."""
@@ -175,56 +182,59 @@ class Predictor:
         return dense(queries, k, self._embeddings, self._searcher)
 
     def read(self, questions: Sequence[str], queries: np.ndarray, block_ids: np.ndarray) -> list[Prediction]:
-        """Reads the first blocks for each question, however they were found.
+        """Reads blocks for each question, however they were found.
 
         Whoever found a block, the retriever's score of it is in the scores of its spans.
 
         Args:
           questions: a batch of questions.
           queries: their embeddings, float32 `[batch, dimension]`.
-          block_ids: blocks for each, best first, int64 `[batch, k]`; -1 where there are fewer.
+          block_ids: blocks for each, best first, int64 `[batch, blocks]`; -1 where there are fewer.
         """
-        # [batch, reader_blocks]
-        block_ids = block_ids[:, : self._settings.reader_blocks]
-        # Block 0 stands in for one that is missing; its spans have no probability.
-        present = np.maximum(block_ids, 0).reshape(-1)
+        is_block = block_ids >= 0
+        # [pairs]: a question and a block, question after question
+        rows, present = np.nonzero(is_block)[0], block_ids[is_block]
+        if not len(present):
+            return [Prediction((), (), (), ()) for _ in questions]
         inputs = _trimmed(
             pack_reader_inputs(
-                self._tokenizer.tokenize_to_ragged(questions).take(
-                    np.repeat(np.arange(len(questions)), block_ids.shape[1])
-                ),
+                self._tokenizer.tokenize_to_ragged(questions).take(rows),
                 self._corpus.body_ids(present),
                 self._settings.reader_length,
                 self._corpus.vocabulary,
                 question_length=self._settings.question_length,
             )
         )
-        # [batch * reader_blocks, length, max_answer_length]
+        # [pairs, length, max_answer_length]
         span_logits, is_span = self._read(inputs.token_ids, inputs.segment_ids)
-        # [batch, reader_blocks]
-        scores = scores_of(queries, block_ids, self._embeddings)
-        joint = np.where(is_span, span_logits + scores.reshape(-1, 1, 1), -np.inf)
+        # [pairs]
+        scores = scores_of(queries, block_ids, self._embeddings)[is_block]
+        joint = np.where(is_span, span_logits + scores[:, None, None], -np.inf)
         offsets = self._tokenizer.offsets(self._corpus.texts(present))
         texts = [text.encode() for text in self._corpus.texts(present)]
         predictions = []
-        for row, blocks in enumerate(block_ids):
-            here = range(row * len(blocks), (row + 1) * len(blocks))
-            read = [place for place in here if block_ids.flat[place] >= 0]
-            spans = [
-                Span(texts[place][start:limit].decode(), score, int(block_ids.flat[place]), start, limit)
-                for place in read
-                for score, start, limit in _best_spans(joint[place], inputs.second_starts[place], *offsets[place])
-            ]
+        for row in range(len(questions)):
+            pairs = np.flatnonzero(rows == row)
+            read = tuple(map(int, present[pairs]))
+            spans = (
+                Span(texts[pair][start:limit].decode(), score, int(present[pair]), start, limit)
+                for pair in pairs
+                for score, start, limit in _best_spans(joint[pair], inputs.second_starts[pair], *offsets[pair])
+            )
             predictions.append(
                 Prediction(
-                    read=tuple(int(block_ids.flat[place]) for place in read),
-                    block_scores=tuple(float(scores.flat[place]) for place in read),
-                    block_totals=tuple(_logsumexp(joint[place].reshape(-1)) for place in read),
-                    # Stable: of equals the one of the better block comes first.
-                    spans=tuple(sorted(spans, key=lambda span: -span.score)),
+                    read=read,
+                    block_scores=tuple(map(float, scores[pairs])),
+                    block_totals=tuple(_logsumexp(joint[pair].reshape(-1)) for pair in pairs),
+                    spans=_best_first(spans, {block: rank for rank, block in enumerate(read)}),
                 )
             )
         return predictions
+
+
+def _best_first(spans: Iterable[Span], ranks: Mapping[int, int]) -> tuple[Span, ...]:
+    """Of equally good spans the one of the better block comes first, and in a block the one that came first."""
+    return tuple(sorted(spans, key=lambda span: (-span.score, ranks[span.block_id])))
 
 
 def _best_spans(joint: np.ndarray, body_start: int, byte_starts: np.ndarray, byte_limits: np.ndarray):

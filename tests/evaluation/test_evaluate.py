@@ -74,6 +74,36 @@ def test_everything_is_measured_beside_everything(evaluation):
     assert '| BM25 |' in ended.stdout and '| BM25 |' in (output / 'report.md').read_text()
 
 
+def test_blocks_found_by_several_are_read_as_if_each_had_been_read_alone(evaluation, tmp_path, paths, tiny_questions):
+    output, _ = evaluation
+    arguments = [*paths, '--questions', tiny_questions, '--output', tmp_path / 'alone', '--preset', 'tiny']
+    assert realm('evaluate', *arguments).returncode == 0
+    alone, beside = (
+        [json.loads(line) for line in (path / 'predictions.jsonl').read_text().splitlines()]
+        for path in (tmp_path / 'alone', output)
+    )
+    assert [record['read'] for record in alone] == [record['read'] for record in beside]
+    assert [record['prediction'] for record in alone] == [record['prediction'] for record in beside]
+    assert [record['score'] for record in alone] == pytest.approx([record['score'] for record in beside], abs=1e-3)
+
+
+def test_retrieval_alone_is_that_of_the_whole_evaluation(evaluation, tmp_path, paths, tiny_encoder, tiny_questions):
+    output, _ = evaluation
+    arguments = [*paths, '--encoder', tiny_encoder, '--bm25', '--questions', tiny_questions, '--retrieval-only']
+    ended = realm('evaluate', *arguments, '--output', tmp_path / 'output', '--preset', 'tiny')
+    assert ended.returncode == 0, ended.stderr
+    whole, alone = (json.loads((path / 'metrics.json').read_text()) for path in (output, tmp_path / 'output'))
+    assert list(alone['comparison']) == ['fine-tuned', 'encoder as it comes', 'BM25', 'fusion of these two']
+    for name, row in alone['comparison'].items():
+        assert row == {metric: whole['comparison'][name][metric] for metric in row}
+    assert 'exact_match' not in alone and not (tmp_path / 'output' / 'predictions.jsonl').exists()
+    assert 'exact match' not in (tmp_path / 'output' / 'report.md').read_text()
+
+    arguments = [*paths, '--questions', tiny_questions, '--calibration', tmp_path / 'output']
+    ended = realm('evaluate', *arguments, '--output', tmp_path / 'calibrated', '--preset', 'tiny')
+    assert ended.returncode == 1 and 'has measured retrieval only' in ended.stderr
+
+
 def test_predictions_are_those_of_the_authors_script(evaluation):
     output, _ = evaluation
     records = [json.loads(line) for line in (output / 'predictions.jsonl').read_text().splitlines()]
