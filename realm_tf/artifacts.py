@@ -145,6 +145,18 @@ def outdated_because(
     return ', '.join(changed) or None
 
 
+def require_room(path: epath.PathLike) -> None:
+    """Checks that an artefact can be made at `path`: that it holds nothing else. A long work is begun with this.
+
+    Raises:
+      RealmError: if it does.
+    """
+    path = epath.Path(path)
+    ours = (path / MANIFEST).exists() or (path / RECIPE).exists()
+    if not ours and path.exists() and any(path.iterdir()):
+        raise RealmError(f'{path} is not empty and holds no artefact. Name an empty or a new directory.')
+
+
 @contextlib.contextmanager
 def make_artifact(
     path: epath.PathLike,
@@ -186,10 +198,9 @@ def make_artifact(
             )
         (path / MANIFEST).unlink()
         _clear(path)
-    elif path.exists() and any(path.iterdir()):
-        if not (path / RECIPE).exists():
-            raise RealmError(f'{path} is not empty and holds no artefact. Name an empty or a new directory.')
-        if _read_json(path / RECIPE) != recipe:
+    else:
+        require_room(path)
+        if (path / RECIPE).exists() and _read_json(path / RECIPE) != recipe:
             _clear(path)
     path.mkdir(parents=True, exist_ok=True)
     write_text_whole(path / RECIPE, json.dumps(recipe, indent=2, sort_keys=True))

@@ -45,6 +45,14 @@ class EncoderConfig:
     dropout: float = _setting(0.1, 'Dropout of hidden states and attention, in training.')
     initializer_range: float = _setting(0.02, 'Standard deviation of fresh weights (truncated normal).')
 
+    @pydantic.field_validator('num_heads')
+    @classmethod
+    def _divides(cls, value: int, others: pydantic.ValidationInfo) -> int:
+        hidden_size = others.data.get('hidden_size', value)
+        if value < 1 or hidden_size % value:
+            raise ValueError(f'it must divide the hidden size, which is {hidden_size}')
+        return value
+
 
 @_section
 class RetrieverConfig:

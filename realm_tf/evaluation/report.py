@@ -16,9 +16,8 @@ def tables(metrics: Mapping[str, Any]) -> str:
         + comparison_table(metrics['comparison']),
     ]
     if answers:
-        parts.append(
-            f'A perfect reader of what the fine-tuned retriever finds would be right for {metrics["reader_oracle"]:.1%}.'
-        )
+        oracle = f'{metrics["reader_oracle"]:.1%}'
+        parts.append(f'A perfect reader of what the fine-tuned retriever finds would be right for {oracle}.')
     parts.append(
         '## By question word\n\n'
         + _table(

@@ -24,12 +24,20 @@ class Vocabulary:
         """Reads a `vocab.txt`, one piece a line.
 
         Raises:
-          RealmError: if the file is missing, or lacks one of the special pieces.
+          RealmError: if the file is missing or damaged, or lacks one of the special pieces.
         """
         path = epath.Path(path)
         if not path.exists():
             raise RealmError(f'There is no vocabulary at {path}: a BERT vocab.txt is needed.')
-        pieces = path.read_text().splitlines()
+        if path.is_dir():
+            raise RealmError(f'{path} is a directory: name the vocab.txt in it.')
+        data = path.read_bytes()
+        try:
+            # Other ends of lines, such as U+2028, are pieces.
+            pieces = [piece.removesuffix('\r') for piece in data.decode().removesuffix('\n').split('\n')]
+        except UnicodeDecodeError as error:
+            line = data.count(b'\n', 0, error.start) + 1
+            raise RealmError(f'{path} is not UTF-8 in line {line} ({error.reason}). Is it whole?') from error
         missing = [piece for piece in ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]') if piece not in pieces]
         if missing:
             raise RealmError(f'{path} is not a BERT vocabulary: it has no {", ".join(missing)}.')

@@ -45,6 +45,8 @@ def convert(
     output = epath.Path(output)
     if output.exists() and any(output.iterdir()):
         raise RealmError(f'{output} is not empty: name a new directory.')
+    if not artifact_source.recognises(source):
+        raise RealmError(f'{source} is nothing that realm made: give weights from elsewhere to realm import first.')
     pretrained = artifact_source.read(source)
     artifact = open_artifact(source)
     corpus = embeddings = None

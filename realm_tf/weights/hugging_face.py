@@ -1,11 +1,11 @@
 """Hugging Face directories: BERT, and the five REALM classes of transformers 4.40."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pydantic
 from etils import epath
 
 from realm_tf.config import EncoderConfig
@@ -20,6 +20,7 @@ from realm_tf.weights.hugging_face_names import (
     projection_names,
     span_names,
 )
+from realm_tf.weights.json_files import read_json
 from realm_tf.weights.pretrained import (
     BERT,
     DOCUMENT_TOWER,
@@ -30,6 +31,7 @@ from realm_tf.weights.pretrained import (
 )
 from realm_tf.weights.pytorch_file import read_pytorch_tensors
 from realm_tf.weights.tensor_files import read_tensors
+from realm_tf.weights.tensorflow_variables import refuse_names
 
 CONFIG, VOCABULARY, TOKENIZER_CONFIG = 'config.json', 'vocab.txt', 'tokenizer_config.json'
 SAFETENSORS, PYTORCH = 'model.safetensors', 'pytorch_model.bin'
@@ -37,6 +39,18 @@ BLOCK_EMBEDDINGS = 'block_emb'
 # In a model of several shards, the file that says which array is in which.
 _INDEX = '.index.json'
 ACTIVATIONS = {'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh'}
+# What a configuration calls our settings of the encoder; of the activation, too, what it calls the values.
+_SETTINGS = {
+    'num_layers': 'num_hidden_layers',
+    'hidden_size': 'hidden_size',
+    'num_heads': 'num_attention_heads',
+    'intermediate_size': 'intermediate_size',
+    'vocabulary_size': 'vocab_size',
+    'max_positions': 'max_position_embeddings',
+    'num_segments': 'type_vocab_size',
+    'layer_norm_epsilon': 'layer_norm_eps',
+}
+_ACTIVATION = 'hidden_act'
 # What a configuration that is silent means.
 _DEFAULTS = {
     'type_vocab_size': 2,
@@ -45,10 +59,12 @@ _DEFAULTS = {
     'span_hidden_size': 256,
     'reader_layer_norm_eps': 1e-3,
 }
-# What may be in a file and is not read: buffers, and what a class has and never uses.
+# What may be in a file and is not read: buffers, and what a class has and never uses. A decoder is the word embeddings.
+_BUFFERS = r'(.*\.)?embeddings\.position_ids|(.*\.)?cls\.(predictions\.decoder|seq_relationship)\.(weight|bias)'
+_IDLE = r'(.*\.)?(cls\.predictions\.(bias|transform\.(dense|LayerNorm)\.(weight|bias))|pooler\.dense\.(weight|bias))'
 _UNUSED = {
-    'bert': re.compile(r'.*position_ids|cls\.(predictions|seq_relationship)\..*|(classifier|qa_outputs)\..*'),
-    'realm': re.compile(r'.*position_ids|(.*\.)?(cls\.(predictions|seq_relationship)|pooler)\..*'),
+    'bert': re.compile(rf'{_BUFFERS}|(classifier|qa_outputs)\..*'),
+    'realm': re.compile(rf'{_BUFFERS}|{_IDLE}'),
 }
 
 
@@ -84,14 +100,14 @@ def read(path: epath.PathLike, *, allow_pickle: bool) -> Pretrained:
     arrays = read_arrays(path, allow_pickle=allow_pickle)
     layout = (_bert_layout if config['model_type'] == 'bert' else _realm_layout)(arrays, config, encoder)
     block_embeddings = arrays.pop(BLOCK_EMBEDDINGS, None) if READER in layout else None
+    wanted = {theirs for names in layout.values() for name in names for theirs in name.theirs}
+    refuse_names(str(path), 'lacks', wanted - arrays.keys())
     parts = {
         part: {name.ours: name.joined(_take(name, arrays, path)) for name in names} for part, names in layout.items()
     }
     _require_tied(parts, arrays, path)
-    taken = {theirs for names in layout.values() for name in names for theirs in name.theirs}
-    unexpected = [name for name in arrays if name not in taken and not _UNUSED[config['model_type']].fullmatch(name)]
-    if unexpected:
-        raise RealmError(f'{path} has unexpected {", ".join(sorted(unexpected)[:5])}.')
+    unused = _UNUSED[config['model_type']]
+    refuse_names(str(path), 'has unexpected', [name for name in arrays.keys() - wanted if not unused.fullmatch(name)])
     if QUERY_TOWER in parts:
         # One tower for both, unless it has its own.
         parts.setdefault(DOCUMENT_TOWER, parts[QUERY_TOWER])
@@ -118,12 +134,7 @@ def lower_cases(path: epath.PathLike) -> bool:
       RealmError: if that file cannot be read.
     """
     file = epath.Path(path) / TOKENIZER_CONFIG
-    if not file.exists():
-        return True
-    try:
-        return bool(json.loads(file.read_text()).get('do_lower_case', True))
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise RealmError(f'{file} is not JSON ({error}).') from error
+    return not file.exists() or bool(read_json(file, 'the settings of a tokenizer').get('do_lower_case', True))
 
 
 def read_arrays(path: epath.PathLike, *, allow_pickle: bool) -> dict[str, np.ndarray]:
@@ -149,56 +160,46 @@ def _weight_files(path: epath.Path) -> list[epath.Path]:
             return [path / name]
         index = path / (name + _INDEX)
         if index.exists():
-            try:
-                return [
-                    index,
-                    *(path / file for file in sorted({*json.loads(index.read_text())['weight_map'].values()})),
-                ]
-            except (json.JSONDecodeError, KeyError, AttributeError) as error:
-                raise RealmError(f'{index} cannot be read as the index of a model in shards ({error!r}).') from error
+            what = 'the index of a model in shards'
+            shards = read_json(index, what).get('weight_map')
+            if not isinstance(shards, dict) or not all(isinstance(file, str) for file in shards.values()):
+                raise RealmError(f'{index} cannot be read as {what}: its weight_map names no files.')
+            return [index, *(path / file for file in sorted(set(shards.values())))]
     return []
 
 
 def _read_config(path: epath.Path) -> dict[str, Any]:
-    try:
-        config = _DEFAULTS | json.loads((path / CONFIG).read_text())
-        model_type = config['model_type']
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RealmError(f'{path / CONFIG} cannot be read as the configuration of a model ({error!r}).') from error
-    if model_type not in _UNUSED:
-        raise RealmError(f'{path / CONFIG} describes a {model_type} model, where a BERT or a REALM is needed.')
+    config = _DEFAULTS | read_json(path / CONFIG, 'the configuration of a model')
+    if config.get('model_type') not in _UNUSED:
+        model_type, known = config.get('model_type'), ', '.join(_UNUSED)
+        raise RealmError(f'{path / CONFIG} has model_type = {model_type!r}, where one of {known} is needed.')
+    refuse_names(str(path / CONFIG), 'lacks', {*_SETTINGS.values(), _ACTIVATION} - config.keys())
     return config
 
 
 def _encoder_config(path: epath.Path, config: Mapping[str, Any]) -> EncoderConfig:
-    try:
-        if config['hidden_act'] not in ACTIVATIONS:
-            raise RealmError(
-                f'{path / CONFIG} has hidden_act = {config["hidden_act"]!r}, where one of {", ".join(ACTIVATIONS)} '
-                'is needed.'
-            )
-        return EncoderConfig(
-            num_layers=config['num_hidden_layers'],
-            hidden_size=config['hidden_size'],
-            num_heads=config['num_attention_heads'],
-            intermediate_size=config['intermediate_size'],
-            vocabulary_size=config['vocab_size'],
-            max_positions=config['max_position_embeddings'],
-            num_segments=config['type_vocab_size'],
-            activation=ACTIVATIONS[config['hidden_act']],
-            layer_norm_epsilon=config['layer_norm_eps'],
+    if config[_ACTIVATION] not in ACTIVATIONS:
+        raise RealmError(
+            f'{path / CONFIG} has {_ACTIVATION} = {config[_ACTIVATION]!r}, where one of {", ".join(ACTIVATIONS)} '
+            'is needed.'
         )
-    except (KeyError, ValueError) as error:
-        raise RealmError(f'{path / CONFIG} cannot be read as the configuration of a BERT ({error!r}).') from error
+    try:
+        sizes = {ours: config[theirs] for ours, theirs in _SETTINGS.items()}
+        return EncoderConfig(**sizes, activation=ACTIVATIONS[config[_ACTIVATION]])
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        name = _SETTINGS[problem['loc'][0]]
+        raise RealmError(f'{path / CONFIG} has {name} = {config[name]!r}: {problem["msg"]}.') from error
 
 
 def _bert_layout(arrays: Mapping[str, np.ndarray], config: Mapping, encoder: EncoderConfig) -> dict[str, list[Name]]:
     prefix = 'bert.' if any(name.startswith('bert.') for name in arrays) else ''
     names = below(encoder_names(encoder), 'encoder/', prefix)
-    if f'{prefix}pooler.dense.weight' in arrays:
-        names += below(pooler_names(encoder), '', prefix)
-    if 'cls.predictions.transform.dense.weight' in arrays:
-        names += below(head_names(encoder), '', 'cls.predictions.')
+    heads = ((f'{prefix}pooler.', prefix, pooler_names), ('cls.predictions.', 'cls.predictions.', head_names))
+    for sign, below_there, names_of in heads:
+        # Whole, or not at all.
+        if any(name.startswith(sign) for name in arrays):
+            names += below(names_of(encoder), '', below_there)
     return {BERT: names}
 
 
@@ -251,9 +252,6 @@ def reader_names(encoder: EncoderConfig, span_size: int, prefix: str = '') -> li
 
 
 def _take(name: Name, arrays: Mapping[str, np.ndarray], path: epath.Path) -> list[np.ndarray]:
-    missing = [theirs for theirs in name.theirs if theirs not in arrays]
-    if missing:
-        raise RealmError(f'{path} lacks {", ".join(missing)}.')
     for theirs in name.theirs:
         if arrays[theirs].shape != name.shape:
             raise RealmError(

@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epath
 
-from realm_tf.artifacts import Artifact, open_artifact, outdated_because
+from realm_tf.artifacts import Artifact, open_artifact, outdated_because, require_room
 from realm_tf.config import Config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.errors import RealmError
@@ -58,6 +58,8 @@ def import_weights(
     Raises:
       RealmError: if a source is damaged, or they do not fit each other, the configuration or the corpus.
     """
+    for path in filter(None, (output, embeddings_path)):
+        require_room(path)
     if random and len(paths) > 1:
         raise RealmError('--random reads the vocabulary of one source: name one with --from.')
     if random:
@@ -97,11 +99,7 @@ def import_pretrained(
     _require_fit(pretrained, config)
     corpus = None if corpus_path is None else BlockStore.open(corpus_path)
     vocabulary = _vocabulary(pretrained, vocabulary_path, corpus)
-    if len(vocabulary.pieces) != config.encoder.vocabulary_size:
-        raise RealmError(
-            f'The vocabulary has {len(vocabulary.pieces)} pieces; encoder.vocabulary_size is '
-            f'{config.encoder.vocabulary_size}.'
-        )
+    _require_pieces(vocabulary, pretrained, vocabulary_path, config.encoder.vocabulary_size)
     if corpus is not None:
         corpus.require_vocabulary(vocabulary, pretrained.source)
     made = _Import(sources, pretrained, vocabulary, output, config, digests, corpus, embeddings_path, overwrite)
@@ -252,6 +250,24 @@ def _require_fit(pretrained: Pretrained, config: Config) -> None:
         remedy = ' '.join(f'--set {name}={theirs}' for name, (theirs, _) in misfits.items())
         raise RealmError(
             f'{pretrained.source} does not fit the configuration: {found}. Give {remedy}, or a preset that fits.'
+        )
+
+
+def _require_pieces(vocabulary: Vocabulary, pretrained: Pretrained, path: epath.PathLike | None, rows: int) -> None:
+    """Checks that every piece has a word embedding; those of weights that are there may be padded with more."""
+    pieces, source = len(vocabulary.pieces), path or pretrained.source
+    if pieces > rows or (not pretrained.parts and pieces < rows):
+        remedy = (
+            'name the vocab.txt that belongs to the weights with --vocabulary'
+            if pretrained.parts
+            else f'give --set encoder.vocabulary_size={pieces}'
+        )
+        raise RealmError(
+            f'The vocabulary of {source} has {pieces} pieces; encoder.vocabulary_size is {rows}: {remedy}.'
+        )
+    if pieces < rows:
+        print(
+            f'{rows - pieces} of {rows} word embeddings are of no piece of {source}: padding, if these belong together.'
         )
 
 

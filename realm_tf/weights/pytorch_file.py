@@ -55,8 +55,8 @@ def read_pytorch_tensors(path: epath.PathLike, *, allow_pickle: bool) -> dict[st
         return _read(path, data)
     except zipfile.BadZipFile as error:
         raise RealmError(
-            f'{path} cannot be read as a file of PyTorch ({error}). If it is whole, it is of PyTorch before 1.6: load '
-            'it there and save it again.'
+            f'{path} cannot be read as a file of PyTorch ({error}). Is it whole? If it is, it is of PyTorch before '
+            '1.6: load it there and save it again.'
         ) from error
     except RealmError as error:
         raise RealmError(f'{path} cannot be read as a file of PyTorch: {error}') from error

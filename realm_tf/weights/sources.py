@@ -79,8 +79,16 @@ def format_of(path: epath.PathLike) -> Format:
     for format in _FORMATS:
         if format.recognises(path):
             return format
-    known = ''.join(f'\n  * {format.what}' for format in _FORMATS)
-    raise RealmError(f'{path} is nothing that weights can be imported from. These can be read:{known}')
+    if not epath.Path(path).exists():
+        raise RealmError(f'There is nothing at {path}. These can be read:{_known()}')
+    weights = [name for name in (hugging_face.SAFETENSORS, hugging_face.PYTORCH) if (epath.Path(path) / name).exists()]
+    if weights:
+        raise RealmError(f'{path} has {weights[0]} and no {hugging_face.CONFIG}, which says what model it is of.')
+    raise RealmError(f'{path} is nothing that weights can be imported from. These can be read:{_known()}')
+
+
+def _known() -> str:
+    return ''.join(f'\n  * {format.what}' for format in _FORMATS)
 
 
 def read_source(path: epath.PathLike, *, allow_pickle: bool = False) -> Pretrained:

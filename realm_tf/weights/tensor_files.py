@@ -89,6 +89,8 @@ def map_file(path: epath.PathLike) -> np.ndarray:
     path = epath.Path(path)
     if not path.exists():
         raise RealmError(f'There are no weights at {path}.')
+    if path.is_dir():
+        raise RealmError(f'{path} is a directory, where a file of weights is needed.')
     if '://' in str(path) or path.stat().length == 0:
         return np.frombuffer(path.read_bytes(), np.uint8)
     return np.memmap(path, np.uint8, mode='r')

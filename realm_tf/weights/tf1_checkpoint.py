@@ -9,7 +9,6 @@ Layouts that are read:
 """
 
 import dataclasses
-import json
 import math
 import re
 
@@ -19,6 +18,7 @@ from etils import epath
 from realm_tf.config import EncoderConfig
 from realm_tf.errors import RealmError
 from realm_tf.text.vocabulary import Vocabulary
+from realm_tf.weights.json_files import read_json
 from realm_tf.weights.pretrained import (
     BERT,
     DOCUMENT_TOWER,
@@ -36,6 +36,7 @@ from realm_tf.weights.tensorflow_variables import (
     encoder_config,
     is_object_based,
     layer_norm_names,
+    refuse_names,
 )
 
 BLOCK_EMBEDDINGS = 'block_emb'
@@ -57,6 +58,7 @@ _CONFIG_NAMES = {
     'max_positions': 'max_position_embeddings',
     'num_segments': 'type_vocab_size',
 }
+_HEADS, _ACTIVATION = 'num_attention_heads', 'hidden_act'
 # Of the LayerNorms that are not BERT's; no file says them.
 _EPSILONS = {'retriever.projection_layer_norm_epsilon': 1e-12, 'finetune.reader_layer_norm_epsilon': 1e-3}
 
@@ -91,7 +93,12 @@ _SPANS = [
     *dense_names('score', 'dense_1', 'R', '1'),
 ]
 # Of the optimizer and of heads that REALM does not train, or that a network has no use for.
-_UNUSED = r'.*/adam_[mv]|global_step|(reader/)?(cls/(seq_relationship|predictions)|bert/pooler)/.*'
+_UNUSED = (
+    r'.*/adam_[mv]|global_step|(reader/)?('
+    r'cls/seq_relationship/output_(weights|bias)'
+    r'|cls/predictions/(output_bias|transform/(dense/(kernel|bias)|LayerNorm/(gamma|beta)))'
+    r'|bert/pooler/dense/(kernel|bias))'
+)
 
 
 def recognises(path: epath.PathLike) -> bool:
@@ -219,18 +226,18 @@ def _encoder_of(prefix: epath.Path, sizes: dict[str, int]) -> EncoderConfig:
                 f'{HEAD_SIZE}. Put its {_BERT_CONFIG} beside it.'
             )
         return encoder_config(sizes, sizes['H'] // HEAD_SIZE)
-    try:
-        described = json.loads(file.read_text())
-        config = encoder_config(sizes, described['num_attention_heads'])
-        activation = described['hidden_act']
-        differing = [name for name in _CONFIG_NAMES if described[_CONFIG_NAMES[name]] != getattr(config, name)]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise RealmError(f'{file} cannot be read as the configuration of a BERT ({error!r}).') from error
+    described = read_json(file, 'the configuration of a BERT')
+    refuse_names(str(file), 'lacks', {*_CONFIG_NAMES.values(), _HEADS, _ACTIVATION} - described.keys())
+    heads, activation = described[_HEADS], described[_ACTIVATION]
+    if not isinstance(heads, int) or heads < 1 or sizes['H'] % heads:
+        raise RealmError(f'{file} has {_HEADS} = {heads!r}, which does not divide the hidden size of {sizes["H"]}.')
+    config = encoder_config(sizes, heads)
+    differing = [name for name in _CONFIG_NAMES if described[_CONFIG_NAMES[name]] != getattr(config, name)]
     if differing:
         ours, theirs = differing[0], _CONFIG_NAMES[differing[0]]
         raise RealmError(f'{file} has {theirs} = {described[theirs]}; {prefix} beside it has {getattr(config, ours)}.')
     if activation != 'gelu':
-        raise RealmError(f'{file} has hidden_act = {activation!r}, where gelu is needed.')
+        raise RealmError(f'{file} has {_ACTIVATION} = {activation!r}, where gelu is needed.')
     return config
 
 

@@ -1,7 +1,6 @@
 """A BERT that labels wordpieces, from a Hugging Face directory."""
 
 import dataclasses
-import json
 
 import keras
 from etils import epath
@@ -10,6 +9,7 @@ from realm_tf.errors import RealmError
 from realm_tf.models.bert_encoder import BertEncoder
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.weights import hugging_face
+from realm_tf.weights.json_files import read_json
 from realm_tf.weights.parameters import assign_parameters
 from realm_tf.weights.pretrained import BERT
 
@@ -72,7 +72,7 @@ def read_token_classifier(path: epath.PathLike) -> TokenClassifier:
 
 
 def _read_labels(path: epath.Path) -> tuple[str, ...]:
-    by_id = json.loads((path / 'config.json').read_text()).get('id2label', {})
-    if not by_id or set(by_id) != {str(id) for id in range(len(by_id))}:
+    by_id = read_json(path / 'config.json', 'the configuration of a model').get('id2label')
+    if not isinstance(by_id, dict) or not by_id or set(by_id) != {str(id) for id in range(len(by_id))}:
         raise RealmError(f'{path / "config.json"} has no id2label with a label for each id from 0 on.')
     return tuple(by_id[str(id)] for id in range(len(by_id)))

@@ -218,10 +218,15 @@ QUERY = 'realm.encoder.layer.1.attention.self.query.weight'
         ({}, {'vocab_size': 51}, None, r'word_embeddings.weight has the shape \(50, 16\); .* \(51, 16\)'),
         ({}, {'num_hidden_layers': 1}, None, 'unexpected realm.encoder.layer.1'),
         ({}, {'hidden_act': 'relu'}, None, "hidden_act = 'relu'"),
-        ({}, {'model_type': 'roberta'}, None, 'describes a roberta model'),
+        ({}, {'hidden_size': None}, None, 'config.json has hidden_size = None: Input should be a valid integer'),
+        ({}, {'num_attention_heads': 3}, None, 'num_attention_heads = 3: .* must divide the hidden size, which is 16'),
+        ({}, {'model_type': 'roberta'}, None, "model_type = 'roberta', where one of bert, realm"),
         ({}, {}, cut, 'cannot be read as safetensors'),
         ({}, {}, lambda path: (path / 'config.json').write_text('{'), 'cannot be read as the configuration'),
-        ({}, {}, lambda path: (path / 'config.json').write_text('{}'), 'configuration of a model .*model_type'),
+        ({}, {}, lambda path: (path / 'config.json').write_text('{}'), 'model_type = None'),
+        ({}, {}, lambda path: (path / 'config.json').write_text('[]'), 'config.json cannot .* no JSON object'),
+        ({}, {}, lambda path: (path / 'config.json').write_bytes(b'{"a": "\xc3'), 'config.json cannot .* whole'),
+        ({}, {}, lambda path: (path / 'vocab.txt').write_bytes(b'[PAD]\nb\xc3'), 'vocab.txt is not UTF-8 in line 2'),
         ({}, {}, lambda path: (path / 'model.safetensors').unlink(), 'no weights in'),
         ({}, {}, lambda path: (path / 'vocab.txt').write_text('a\nb\n'), 'not a BERT vocabulary'),
     ],
@@ -233,6 +238,23 @@ def test_what_is_wrong_is_named(tmp_path, changed, config, damage, message):
     if damage:
         damage(path)
     with pytest.raises(RealmError, match=message):
+        read(path, allow_pickle=False)
+
+
+@pytest.mark.parametrize(
+    'name', ['cls.predictions.transform.dense.bias', 'cls.predictions.bias', 'bert.pooler.dense.weight']
+)
+def test_half_a_head_is_refused(tmp_path, name):
+    path, _ = directory(tmp_path / 'x', layouts.bert_for_pre_training, layouts.BERT, **{name: None})
+    with pytest.raises(RealmError, match=f'lacks {name}'):
+        read(path, allow_pickle=False)
+
+
+@pytest.mark.parametrize('name', ['cls.predictions.transform.more.weight', 'bert.pooler.more'])
+def test_more_than_a_head_is_refused(tmp_path, name):
+    more = {name: np.zeros(3, np.float32)}
+    path, _ = directory(tmp_path / 'x', layouts.bert_for_pre_training, layouts.BERT, **more)
+    with pytest.raises(RealmError, match=f'unexpected {name}'):
         read(path, allow_pickle=False)
 
 

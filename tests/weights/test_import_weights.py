@@ -155,11 +155,11 @@ def test_a_wrong_vocabulary_is_refused(tmp_path, sources, tiny_corpus):
     swapped = [*layouts.PIECES[:-2], *layouts.PIECES[:-3:-1]]
     arrays = random_arrays(layouts.encoder(CONFIG))
     write_directory(tmp_path / 'swapped', CONFIG, arrays, swapped)
-    write_directory(tmp_path / 'short', CONFIG, arrays, layouts.PIECES[:-1])
+    write_directory(tmp_path / 'long', CONFIG, arrays, [*layouts.PIECES, 'one', 'more'])
     write_directory(tmp_path / 'none', CONFIG, arrays, None)
     for paths, message in (
         ([sources / 'embedder', tmp_path / 'swapped'], 'different vocabularies'),
-        ([tmp_path / 'short'], 'has 49 pieces; encoder.vocabulary_size is 50'),
+        ([tmp_path / 'long'], 'has 52 pieces; encoder.vocabulary_size is 50: name the vocab.txt that belongs'),
         ([tmp_path / 'none'], 'has no vocab.txt: name one with --vocabulary'),
     ):
         with pytest.raises(RealmError, match=message):
@@ -174,7 +174,30 @@ def test_a_wrong_vocabulary_is_refused(tmp_path, sources, tiny_corpus):
     assert Encoder.open(tmp_path / 'x').vocabulary.pieces == tuple(layouts.PIECES)
 
 
+def test_word_embeddings_may_be_padded(tmp_path, sources, capsys):
+    write_directory(tmp_path / 'padded', CONFIG, random_arrays(layouts.encoder(CONFIG)), layouts.PIECES[:-3])
+    import_weights([tmp_path / 'padded'], tmp_path / 'x', config_of())
+    assert '3 of 50 word embeddings are of no piece' in capsys.readouterr().out
+    assert len(Encoder.open(tmp_path / 'x').vocabulary.pieces) == 47
+    # Of fresh ones each is to be used.
+    with pytest.raises(RealmError, match=r'give --set encoder\.vocabulary_size=47'):
+        import_weights([tmp_path / 'padded'], tmp_path / 'y', config_of(), random=True)
+
+
+def test_a_directory_with_something_in_it_is_refused_before_anything_is_read(tmp_path):
+    (tmp_path / 'x').mkdir()
+    (tmp_path / 'x' / 'mine').write_text('')
+    with pytest.raises(RealmError, match='not empty and holds no artefact'):
+        import_weights([tmp_path / 'nothing'], tmp_path / 'x', config_of())
+
+
 def test_what_is_not_recognised_is_said_with_what_is(tmp_path):
+    with pytest.raises(RealmError, match=r'(?s)nothing at .*nothing\. These can be read:'):
+        import_weights([tmp_path / 'nothing'], tmp_path / 'x', config_of())
+    (tmp_path / 'weights').mkdir()
+    (tmp_path / 'weights' / 'model.safetensors').write_bytes(b'')
+    with pytest.raises(RealmError, match=r'has model.safetensors and no config.json'):
+        import_weights([tmp_path / 'weights'], tmp_path / 'x', config_of())
     with pytest.raises(RealmError, match=r'(?s)is nothing that weights can be imported from.*Hugging Face directory'):
         import_weights([tmp_path], tmp_path / 'x', config_of())
 

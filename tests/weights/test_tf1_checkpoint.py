@@ -310,6 +310,7 @@ QUERY = 'bert/encoder/layer_1/attention/self/query/kernel'
     [
         ({QUERY: None}, f'lacks {QUERY}'),
         ({'bert/pooler/dense/bias': None}, 'lacks bert/pooler/dense/bias'),
+        ({'cls/predictions/strange': (3, 4)}, r'unexpected cls/predictions/strange \(3, 4\)'),
         ({'bert/encoder/layer_0/strange': (3, 4)}, r'unexpected bert/encoder/layer_0/strange \(3, 4\)'),
         ({QUERY: (128, 64)}, rf'{QUERY} has the shape \(128, 64\); .* \(128, 128\)'),
         ({'bert/embeddings/LayerNorm/gamma': (128, 1)}, r'gamma has the shape \(128, 1\); .* \(128\)'),
