@@ -187,7 +187,7 @@ class Experiment:
         calibration: str | None = None,
         retrieval_only: bool = False,
     ) -> None:
-        """Measures a model on a question file, beside MiniLM as it comes, BM25, and both."""
+        """Measures a model on a question file, beside MiniLM as it comes, BM25, and fusions with it."""
         calibrated = ('--calibration', self._at(calibration)) if calibration in self._evaluations else ()
         self._realm(
             *('evaluate', *self._of(corpus), '--model', model, '--encoder', self._at('encoder'), '--bm25'),

@@ -20,7 +20,7 @@ _STAND_IN_QUESTIONS = 8
 @click.option('--model', required=True, help='The QA model.')
 @click.option('--corpus', required=True, help='Its corpus.')
 @click.option('--embeddings', required=True, help='Its embeddings of the corpus.')
-@click.option('--index', help='An index over the embeddings, for --searcher ivf.')
+@click.option('--index', help='An index over the embeddings, for --searcher ivf and scann.')
 @click.option('--encoder', help='The encoder that made the embeddings, for the signature embed_document.')
 @click.option('--output', required=True, help='BASE: the model is written to BASE/<version>/, the next free one.')
 @click.option(
@@ -46,8 +46,8 @@ def export(model, corpus, embeddings, index, encoder, output, searcher, min_prob
 
     Beside it, in BASE/serving/, goes what TensorFlow Serving is started with.
     """
-    if (index is None) == (searcher == 'ivf'):
-        raise RealmError('--searcher ivf needs --index, and the others do not: they are made of the embeddings.')
+    if (index is None) != (searcher == 'exact'):
+        raise RealmError('--searcher ivf and scann need --index; exact has none, and searches the embeddings.')
     model = open_artifact(model, 'model')
     corpus = open_artifact(corpus, 'corpus')
     embeddings = open_artifact(embeddings, 'embeddings')
@@ -58,7 +58,7 @@ def export(model, corpus, embeddings, index, encoder, output, searcher, min_prob
     configuration = {'searcher': searcher, 'min_probability': min_probability}
     inputs = {'model': model.digest, 'corpus': corpus.digest, 'embeddings': embeddings.digest}
     if index:
-        inputs['index'] = _ivf_index(index, embeddings).digest
+        inputs['index'] = _index_for(searcher, index, embeddings).digest
     if encoder:
         encoder = open_artifact(encoder, 'encoder')
         inputs['encoder'] = embeddings.require_input('encoder', encoder).inputs['encoder']
@@ -93,11 +93,12 @@ def export(model, corpus, embeddings, index, encoder, output, searcher, min_prob
     # A server looks for numbers: it is not to see one before all of it is there.
     unfinished = path.with_name(f'.{path.name}')
     with make_artifact(unfinished, KIND, configuration=configuration, inputs=inputs) as draft:
-        if searcher == 'ivf':
+        if searcher == 'exact':
+            graph_searcher = ExactGraphSearcher(Embeddings.open(embeddings.path).as_array())
+        elif searcher == 'ivf':
             graph_searcher = IvfGraphSearcher(open_index(index, embeddings))
         else:
-            of_embeddings = {'exact': ExactGraphSearcher, 'scann': ScannGraphSearcher}[searcher]
-            graph_searcher = of_embeddings(Embeddings.open(embeddings.path).as_array())
+            graph_searcher = ScannGraphSearcher(open_index(index, embeddings), Embeddings.open(embeddings.path))
         retriever = Encoder.open(encoder.path).retriever() if encoder else None
         save(QuestionAnswerer(opened, blocks, graph_searcher, min_probability, retriever), str(draft.path))
         write_warm_up(draft.path, _questions(questions, blocks))
@@ -120,12 +121,12 @@ def _require_same_encoder(model: Artifact, embeddings: Artifact) -> None:
         )
 
 
-def _ivf_index(path: str, embeddings: Artifact) -> Artifact:
+def _index_for(searcher: str, path: str, embeddings: Artifact) -> Artifact:
     index = open_artifact(path, 'index').require_input('embeddings', embeddings)
-    if index.configuration['searcher'] != 'ivf':
+    if index.configuration['searcher'] != searcher:
         raise RealmError(
             f'The index {path} is for the searcher {index.configuration["searcher"]}. '
-            'Build one with: realm index --set index.searcher=ivf'
+            f'Build one with: realm index --set index.searcher={searcher}'
         )
     return index
 

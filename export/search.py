@@ -6,7 +6,9 @@ import numpy as np
 import tensorflow as tf
 
 from realm_tf.environment import import_scann
+from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.ivf import IvfSearcher
+from realm_tf.search.scann_searcher import ScannSearcher
 
 
 class GraphSearcher(tf.Module, abc.ABC):
@@ -59,31 +61,30 @@ class ScannGraphSearcher(GraphSearcher):
     """Approximate search with ScaNN's operations, sorted by the exact scores.
 
     Args:
-      embeddings: of the blocks, float32 `[blocks, dimension]`.
+      index: an index, which looks as far as it was tuned to.
+      embeddings: of the blocks; left alone where the index has them itself.
     """
 
-    # Found and scored exactly, for each block that is wanted.
-    _CANDIDATES = 8
-
-    def __init__(self, embeddings: np.ndarray):
+    def __init__(self, index: ScannSearcher, embeddings: Embeddings):
         super().__init__()
-        self._embeddings = tf.Variable(embeddings, trainable=False, name='block_embeddings')
         self._operations = import_scann().scann_ops
-        builder = self._operations.builder(embeddings, self._CANDIDATES, 'dot_product')
-        if len(embeddings) < 1000:
-            builder = builder.score_brute_force()
-        else:
-            leaves = int(2 * np.sqrt(len(embeddings)))
-            builder = builder.tree(leaves, max(10, leaves // 4), training_sample_size=250_000)
-            builder = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(200)
-        self._module = builder.build().serialize_to_module()
+        *codes, vectors = index.tensors()
+        self._module = self._operations.ScannState([*codes, vectors])
+        self._how_far = index.how_far
+        self._dimension = index.dimension
+        self._embeddings = self._module.dataset
+        # With index.reordering=int8 the index has none.
+        if not vectors.ndim:
+            self._embeddings = tf.Variable(embeddings.as_array(), trainable=False, name='block_embeddings')
 
     def search(self, queries, k):
         searcher = self._operations.searcher_from_module(self._module)
-        found, scores = searcher.search_batched(queries, final_num_neighbors=max(k, self._CANDIDATES))
+        found, scores = searcher.search_batched(queries, k, **self._how_far(k))
         found = tf.cast(found, tf.int64)
         # ScaNN pads with id 0 and the score NaN.
-        exact = tf.einsum('bd,bkd->bk', queries, tf.gather(self._embeddings, found))
+        # [batch, k, dimension]
+        vectors = tf.ensure_shape(tf.gather(self._embeddings, found), [None, k, self._dimension])
+        exact = tf.einsum('bd,bkd->bk', queries, vectors)
         is_padding = tf.math.is_nan(scores)
         best, order = tf.math.top_k(tf.where(is_padding, float('-inf'), exact), k)
         return tf.gather(tf.where(is_padding, tf.constant(-1, tf.int64), found), order, batch_dims=1), best

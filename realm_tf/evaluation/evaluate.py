@@ -44,11 +44,12 @@ PREDICTIONS = 'predictions.jsonl'
 RECALL_AT = (1, 5, 20, 100, 1000)
 RECIPE = ('finetune',)
 # The rows of the comparison.
-MODEL, START, BM25, FUSION, CLOSED_BOOK = (
+MODEL, START, BM25, FUSION, HYBRID, CLOSED_BOOK = (
     'fine-tuned',
     'encoder as it comes',
     'BM25',
     'fusion of these two',
+    'fusion of BM25 and fine-tuned',
     'closed book',
 )
 _READ_AT_ONCE = 8
@@ -63,7 +64,8 @@ class Compared:
 
     Attributes:
       encoder_path: the encoder that made the embeddings, as it comes; None: it is not compared.
-      bm25: whether BM25 over the same blocks is compared; with an encoder, the fusion of the two as well.
+      bm25: whether BM25 over the same blocks is compared, and its fusion with the model; with an encoder, its fusion
+        with that as well.
     """
 
     encoder_path: epath.PathLike | None = None
@@ -169,6 +171,8 @@ def evaluate_model(
         runs[BM25] = bm25(corpus, texts, k)
     if START in runs and BM25 in runs:
         runs[FUSION] = fused([runs[START], runs[BM25]])
+    if BM25 in runs:
+        runs[HYBRID] = fused([runs[BM25], runs[MODEL]])
     if not retrieval_only:
         # The null document alone: a reader that points at its answer finds none there.
         runs[CLOSED_BOOK] = Retrieved(

@@ -104,6 +104,37 @@ class Codes:
         return cls(np.load(path / 'datapoint_to_token.npy'), np.load(path / 'hashed_dataset.npy'))
 
 
+def tensors_of_assets(path: pathlib.Path) -> list[np.ndarray]:
+    """The files of a searcher as ScaNN's TensorFlow operations take them, in the order of its `ScannState`.
+
+    Of a file that is not there, a scalar: empty text or 0.
+
+    Args:
+      path: the directory of a searcher that ScaNN wrote.
+    """
+
+    def text(name: str) -> np.ndarray:
+        file = path / name
+        # As objects, since numpy's own texts lose zeros at their end.
+        return np.array([file.read_bytes()], object) if file.exists() else np.array(b'', object)
+
+    def array(name: str, dtype: type) -> np.ndarray:
+        file = path / name
+        return np.load(file) if file.exists() else np.zeros((), dtype)
+
+    return [
+        text('scann_config.pb'),
+        text('serialized_partitioner.pb'),
+        array('datapoint_to_token.npy', np.int32),
+        text('ah_codebook.pb'),
+        array('hashed_dataset.npy', np.uint8),
+        array('int8_dataset.npy', np.int8),
+        array('int8_multipliers.npy', np.float32),
+        array('dp_norms.npy', np.float32),
+        array('dataset.npy', np.float32),
+    ]
+
+
 def write_assets(path: pathlib.Path, config: bytes) -> None:
     """Writes what makes files of ScaNN in a directory a searcher that it can load.
 

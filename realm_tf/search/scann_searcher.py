@@ -16,7 +16,7 @@ from realm_tf.environment import import_scann
 from realm_tf.search.embeddings import take_rows
 from realm_tf.search.int8 import multipliers_for, to_int8
 from realm_tf.search.partitioned import Effort, PartitionedSearcher
-from realm_tf.search.scann_files import Coder, Codes, serialized_config, write_assets
+from realm_tf.search.scann_files import Coder, Codes, serialized_config, tensors_of_assets, write_assets
 from realm_tf.search.tree import number_of_leaves, pieces_of, train_centroids
 
 # Fewer blocks than this are scored one by one: leaves of a tree would hold a handful each.
@@ -136,11 +136,21 @@ class ScannSearcher(PartitionedSearcher):
     def __len__(self) -> int:
         return self._num_blocks
 
+    def how_far(self, k: int) -> dict[str, int]:
+        """What ScaNN's own searchers are to be told, to look for k blocks as far as this one does."""
+        if not self.num_leaves:
+            return {}
+        effort = self.effort_for(k)
+        return {'leaves_to_search': effort.leaves, 'pre_reorder_num_neighbors': effort.reordered}
+
+    def tensors(self) -> list[np.ndarray]:
+        """What ScaNN's TensorFlow operations make a searcher from, in the order of its `ScannState`."""
+        with tempfile.TemporaryDirectory() as scratch:
+            self._scann_searcher.serialize(scratch, relative_path=True)
+            return tensors_of_assets(pathlib.Path(scratch))
+
     def _candidates(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        how_far = {}
-        if self.num_leaves:
-            effort = self.effort_for(k)
-            how_far = {'leaves_to_search': effort.leaves, 'pre_reorder_num_neighbors': effort.reordered}
+        how_far = self.how_far(k)
         # Where it finds fewer than k, ScaNN pads with block 0 and a score of NaN.
         if len(queries) > _QUERIES_PER_THREAD:
             how_far['batch_size'] = _QUERIES_PER_THREAD

@@ -1,6 +1,7 @@
 """A sample of a corpus is a corpus."""
 
 from benchmarks.corpus_sample import write_sample
+from benchmarks.export_size import repeat
 from realm_tf.corpus.block_store import BlockStore
 
 
@@ -14,3 +15,10 @@ def test_blocks_are_as_they_were_in_the_order_asked_for(tiny_corpus, tmp_path):
     for column in ('title_ids', 'body_ids', 'sentence_starts'):
         found, expected = getattr(sample, column)([0, 1, 2]).rows(), getattr(corpus, column)(ids).rows()
         assert [list(row) for row in found] == [list(row) for row in expected]
+
+
+def test_a_corpus_is_taken_several_times(tiny_corpus, tmp_path):
+    corpus = BlockStore.open(tiny_corpus)
+    repeat(corpus, 3, tmp_path / 'repeated')
+    repeated, rows = BlockStore.open(tmp_path / 'repeated'), list(range(len(corpus)))
+    assert repeated.texts(list(range(len(repeated)))) == corpus.texts(rows) * 3

@@ -17,6 +17,13 @@ from realm_tf.evaluation.predictor import Prediction, Span
 from realm_tf.evaluation.retrieval import Retrieved, fused, write_trec_run
 
 ROOT = pathlib.Path(__file__).parents[2]
+RETRIEVED_BY = [
+    'fine-tuned',
+    'encoder as it comes',
+    'BM25',
+    'fusion of these two',
+    'fusion of BM25 and fine-tuned',
+]
 
 
 def realm(*arguments):
@@ -58,7 +65,7 @@ def test_everything_is_measured_beside_everything(evaluation):
     output, ended = evaluation
     metrics = json.loads((output / 'metrics.json').read_text())
     comparison = metrics['comparison']
-    assert list(comparison) == ['fine-tuned', 'encoder as it comes', 'BM25', 'fusion of these two', 'closed book']
+    assert list(comparison) == [*RETRIEVED_BY, 'closed book']
     assert comparison['closed book']['exact_match'] == comparison['closed book']['recall@1000'] == 0
     # Each question names a town in words that no other document has so often.
     assert comparison['BM25']['document_recall@5'] > 0.1
@@ -93,7 +100,7 @@ def test_retrieval_alone_is_that_of_the_whole_evaluation(evaluation, tmp_path, p
     ended = realm('evaluate', *arguments, '--output', tmp_path / 'output', '--preset', 'tiny')
     assert ended.returncode == 0, ended.stderr
     whole, alone = (json.loads((path / 'metrics.json').read_text()) for path in (output, tmp_path / 'output'))
-    assert list(alone['comparison']) == ['fine-tuned', 'encoder as it comes', 'BM25', 'fusion of these two']
+    assert list(alone['comparison']) == RETRIEVED_BY
     for name, row in alone['comparison'].items():
         assert row == {metric: whole['comparison'][name][metric] for metric in row}
     assert 'exact_match' not in alone and not (tmp_path / 'output' / 'predictions.jsonl').exists()

@@ -33,9 +33,9 @@ def export_path(request, tmp_path_factory, tiny_corpus, tiny_encoder, tiny_embed
     path = tmp_path_factory.mktemp('export') / request.param
     paths = [('--model', tiny_model), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings), ('--output', path)]
     paths.append(('--encoder', tiny_encoder))
-    if request.param == 'ivf':
+    if request.param != 'exact':
         index = path.with_name('index')
-        build_index(tiny_embeddings, index, dataclasses.replace(tiny_config.index, searcher='ivf'))
+        build_index(tiny_embeddings, index, dataclasses.replace(tiny_config.index, searcher=request.param))
         paths.append(('--index', index))
     arguments = [str(part) for pair in paths for part in pair]
     command = [sys.executable, '-m', 'export', *arguments, '--searcher', request.param]

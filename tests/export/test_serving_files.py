@@ -114,8 +114,9 @@ def write_edited_corpus(tmp_path, tiny_corpus):
 @pytest.mark.parametrize(
     ('arguments', 'sentence'),
     [
-        (('--searcher', 'ivf'), '--searcher ivf needs --index'),
-        (('--index', 'somewhere'), '--searcher ivf needs --index'),
+        (('--searcher', 'ivf'), '--searcher ivf and scann need --index'),
+        (('--searcher', 'scann'), '--searcher ivf and scann need --index'),
+        (('--index', 'somewhere'), 'exact has none'),
         (('--update',), 'nowhere'),
     ],
 )

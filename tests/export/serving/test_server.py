@@ -12,6 +12,7 @@ import urllib.parse
 
 import pytest
 
+from export.client import GrpcClient
 from tests.export.serving.parrot import AFTER, BEFORE, POISON, write_parrot
 from tests.export.serving.servers import started
 
@@ -189,21 +190,39 @@ def version_is(server, version):
         time.sleep(0.05)
 
 
+def begun(server):
+    """Waits until it has begun to answer."""
+    while not server.get('/metrics').data.decode().split('\nrealm_questions_total ')[1].startswith(('1', '2')):
+        time.sleep(0.01)
+
+
+# More than are computed before the signal comes, one a batch.
+MANY = [f'question {number}' for number in range(1000)]
+
+
 def test_sigterm_ends_it_after_the_requests_that_have_come(parrot_base):
     with started(parrot_base, '--max-batch', '1') as server:
-        # More rows than are computed before the signal comes, one a batch.
-        body = json.dumps({'instances': [f'question {number}' for number in range(1000)]}).encode()
+        body = json.dumps({'instances': MANY}).encode()
         with socket.create_connection(urllib.parse.urlsplit(server.url).netloc.split(':')) as connection:
             head = f'POST /v1/models/realm:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n'
             connection.sendall(head.encode() + body)
-            while not server.get('/metrics').data.decode().split('\nrealm_questions_total ')[1].startswith(('1', '2')):
-                time.sleep(0.01)
+            begun(server)
             server.process.send_signal(signal.SIGTERM)
             received = b''
             while chunk := connection.recv(1 << 16):
                 received += chunk
         assert received.startswith(b'HTTP/1.1 200')
         assert len(json.loads(received.partition(b'\r\n\r\n')[2])['predictions']) == 1000
+        assert server.process.wait(600) == 0
+
+
+def test_sigterm_ends_it_after_the_requests_that_have_come_by_grpc(parrot_base):
+    with started(parrot_base, '--max-batch', '1') as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with GrpcClient(server.grpc, seconds=600, retries=0) as client:
+            asked = pool.submit(client.predict, 'serving_default', {'question': MANY})
+            begun(server)
+            server.process.send_signal(signal.SIGTERM)
+            assert [answer.decode() for answer in asked.result()['answer']] == MANY
         assert server.process.wait(600) == 0
 
 
