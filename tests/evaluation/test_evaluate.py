@@ -108,7 +108,7 @@ def test_retrieval_alone_is_that_of_the_whole_evaluation(evaluation, tmp_path, p
 
     arguments = [*paths, '--questions', tiny_questions, '--calibration', tmp_path / 'output']
     ended = realm('evaluate', *arguments, '--output', tmp_path / 'calibrated', '--preset', 'tiny')
-    assert ended.returncode == 1 and 'has measured retrieval only' in ended.stderr
+    assert ended.returncode == 2 and 'has measured retrieval only' in ended.stderr
 
 
 def test_predictions_are_those_of_the_authors_script(evaluation):
