@@ -137,10 +137,11 @@ def run(command: Iterable) -> tuple[float, int]:
 
 
 def extrapolated(smallest: list[float], largest: list[float]) -> list[float]:
-    """The row of the paper's corpus, by the line through two rows."""
+    """The row of the paper's corpus, by the line through two rows; how long reading takes is no matter of blocks."""
     (small, *low), (large, *high) = smallest, largest
     share = (_PAPER - small) / (large - small)
-    return [_PAPER, *(one + share * (other - one) for one, other in zip(low, high, strict=True))]
+    *row, retrieve, _ = (one + share * (other - one) for one, other in zip(low, high, strict=True))
+    return [_PAPER, *row, retrieve, high[-1] + retrieve - high[-2]]
 
 
 def line(row: list[float]) -> str:
