@@ -6,20 +6,15 @@ The shards of a real corpus are linked under as many names as give the number of
 of that size, the bytes behind them lie in the page cache once. A process of its own opens it and is measured.
 """
 
-import json
-import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 import click
-import numpy as np
 
+from benchmarks.corpus_sample import multiplied
 from benchmarks.machine import machine
-from realm_tf.artifacts import MANIFEST, open_artifact
-from realm_tf.corpus.arrow_shards import shard_name
-from realm_tf.corpus.block_store import SHARDS, VOCABULARY, BlockStore
 
 ROWS = 4096
 
@@ -56,22 +51,6 @@ def main(corpus, blocks):
         print(f'{machine()}\n\n| blocks | open, s | {ROWS} rows, ms | memory beside the page cache, MB |')
         print('|---|---|---|---|', flush=True)
         subprocess.run([sys.executable, '-c', _MEASURE, directory, str(ROWS)], check=True)
-
-
-def multiplied(corpus: pathlib.Path, output: pathlib.Path, blocks: int) -> None:
-    """Links the shards of a corpus until there are at least so many blocks."""
-    artifact = open_artifact(corpus)
-    shards = sorted(name for name in artifact.files if name.startswith(SHARDS))
-    sizes = [len(rows) for rows in BlockStore(artifact).shard_ranges]
-    number = int(np.searchsorted(np.cumsum(np.resize(sizes, 2 * len(sizes) * (blocks // sum(sizes) + 1))), blocks)) + 1
-    files = {VOCABULARY: artifact.files[VOCABULARY]}
-    os.link(corpus / VOCABULARY, output / VOCABULARY)
-    for shard in range(number):
-        source, name = shards[shard % len(shards)], shard_name(SHARDS, shard, number)
-        os.link(corpus / source, output / name)
-        files[name] = artifact.files[source]
-    manifest = json.loads((corpus / MANIFEST).read_text()) | {'files': dict(files)}
-    (output / MANIFEST).write_text(json.dumps(manifest))
 
 
 if __name__ == '__main__':

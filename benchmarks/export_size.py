@@ -2,7 +2,7 @@
 
     python -m benchmarks.export_size --corpus simplewiki/corpus --vectors vectors --questions questions.jsonl
 
-The blocks of a real corpus are taken several times over, text and all; their embeddings are those that
+The blocks of a real corpus are taken again and again, text and all; their embeddings are those that
 `benchmarks.search_vectors` makes, at least as many as the blocks. Query tower and reader are BERT-base with fresh
 weights, five blocks of at most 320 wordpieces are read, and search is `ivf`, with core operations. Everything is made
 by the commands that users run; then `realm serve` answers, one question at a time. The last row, that of the paper's
@@ -21,13 +21,13 @@ import click
 import numpy as np
 import psutil
 
+from benchmarks.corpus_sample import multiplied
 from benchmarks.machine import machine
 from benchmarks.peak_memory import PeakMemory
 from export.client import RestClient
-from realm_tf.artifacts import Artifact, make_artifact, open_artifact
+from realm_tf.artifacts import open_artifact
 from realm_tf.commands import realm_command
-from realm_tf.corpus.arrow_shards import shard_name
-from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, BlockStore
+from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import read_questions
 from realm_tf.weights.imported_embeddings import write_imported_embeddings
 
@@ -51,29 +51,30 @@ _COLUMNS = {
 @click.option('--vectors', required=True, type=click.Path(exists=True), help='What benchmarks.search_vectors made.')
 @click.option('--questions', 'question_file', required=True, help='JSON Lines of questions.')
 @click.option('--number', default=20, help='How many of the questions are asked, the first ones.')
-@click.option('--times', multiple=True, type=int, default=(1, 8), help='How often the corpus is taken; again for more.')
-def main(corpus_path, vectors, question_file, number, times):
+@click.option('--blocks', 'sizes', multiple=True, type=int, default=(252_000, 2_016_000), help='How many, at least.')
+def main(corpus_path, vectors, question_file, number, sizes):
     """Measures an export of every size."""
-    corpus = BlockStore.open(corpus_path)
     questions = [question.text for question in read_questions(question_file).questions[:number]]
     pieces = [np.load(file, mmap_mode='r') for file in sorted(pathlib.Path(vectors).glob('vectors-*.npy'))]
     print(f'{machine(("tensorflow",))}; {len(questions)} questions\n')
     print(f'| {" | ".join(_COLUMNS)} |\n|{"---|" * len(_COLUMNS)}', flush=True)
     rows = []
-    for repeated in sorted(times):
-        with tempfile.TemporaryDirectory() as directory:
-            rows.append(measured(pathlib.Path(directory), corpus, repeated, pieces, questions))
+    for size in sorted(sizes):
+        # Beside the corpus, whose shards are linked.
+        with tempfile.TemporaryDirectory(dir=pathlib.Path(corpus_path).parent) as directory:
+            rows.append(measured(pathlib.Path(directory), pathlib.Path(corpus_path), size, pieces, questions))
         print(line(rows[-1]), flush=True)
     if len(rows) > 1:
         print(line(extrapolated(rows[0], rows[-1])), flush=True)
 
 
 def measured(
-    directory: pathlib.Path, corpus: BlockStore, times: int, vectors: list[np.ndarray], questions: list[str]
+    directory: pathlib.Path, corpus: pathlib.Path, size: int, vectors: list[np.ndarray], questions: list[str]
 ) -> list[float]:
-    """A row of the table: of the corpus taken so many times."""
+    """A row of the table: of at least so many blocks."""
     paths = {name: directory / name for name in ('corpus', 'embeddings', 'index', 'model', 'export')}
-    repeat(corpus, times, paths['corpus'])
+    paths['corpus'].mkdir()
+    multiplied(corpus, paths['corpus'], size)
     blocks = BlockStore.open(paths['corpus'])
     embeddings = np.concatenate(vectors)[: len(blocks)]
     write_imported_embeddings(embeddings, paths['embeddings'], blocks, source='vectors', made_by={})
@@ -90,16 +91,6 @@ def measured(
         *(len(blocks), index_seconds, export_seconds, export_bytes / 1e9, size / 1e9),
         *served(paths['export'], questions),
     ]
-
-
-def repeat(corpus: BlockStore, times: int, path: pathlib.Path) -> Artifact:
-    """Writes a corpus that has the blocks of another so many times."""
-    files = sorted(name for name in corpus.artifact.files if name.startswith(f'{SHARDS}-'))
-    with make_artifact(path, KIND, configuration=corpus.artifact.configuration, inputs={}) as draft:
-        corpus.vocabulary.write(draft.path / VOCABULARY)
-        for shard, file in enumerate(files * times):
-            (corpus.artifact.path / file).copy(draft.path / shard_name(SHARDS, shard, len(files) * times))
-    return open_artifact(path, KIND)
 
 
 def served(model: pathlib.Path, questions: list[str]) -> list[float]:

@@ -12,6 +12,9 @@ from realm_tf.config import EncoderConfig
 from realm_tf.errors import RealmError
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.weights.hugging_face_names import (
+    ACTIVATION,
+    ACTIVATIONS,
+    SETTINGS,
     Name,
     below,
     encoder_names,
@@ -30,27 +33,14 @@ from realm_tf.weights.pretrained import (
     Pretrained,
 )
 from realm_tf.weights.pytorch_file import read_pytorch_tensors
+from realm_tf.weights.refusal import refuse_names
 from realm_tf.weights.tensor_files import read_tensors
-from realm_tf.weights.tensorflow_variables import refuse_names
 
 CONFIG, VOCABULARY, TOKENIZER_CONFIG = 'config.json', 'vocab.txt', 'tokenizer_config.json'
 SAFETENSORS, PYTORCH = 'model.safetensors', 'pytorch_model.bin'
 BLOCK_EMBEDDINGS = 'block_emb'
 # In a model of several shards, the file that says which array is in which.
 _INDEX = '.index.json'
-ACTIVATIONS = {'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh'}
-# What a configuration calls our settings of the encoder; of the activation, too, what it calls the values.
-_SETTINGS = {
-    'num_layers': 'num_hidden_layers',
-    'hidden_size': 'hidden_size',
-    'num_heads': 'num_attention_heads',
-    'intermediate_size': 'intermediate_size',
-    'vocabulary_size': 'vocab_size',
-    'max_positions': 'max_position_embeddings',
-    'num_segments': 'type_vocab_size',
-    'layer_norm_epsilon': 'layer_norm_eps',
-}
-_ACTIVATION = 'hidden_act'
 # What a configuration that is silent means.
 _DEFAULTS = {
     'type_vocab_size': 2,
@@ -173,22 +163,22 @@ def _read_config(path: epath.Path) -> dict[str, Any]:
     if config.get('model_type') not in _UNUSED:
         model_type, known = config.get('model_type'), ', '.join(_UNUSED)
         raise RealmError(f'{path / CONFIG} has model_type = {model_type!r}, where one of {known} is needed.')
-    refuse_names(str(path / CONFIG), 'lacks', {*_SETTINGS.values(), _ACTIVATION} - config.keys())
+    refuse_names(str(path / CONFIG), 'lacks', {*SETTINGS.values(), ACTIVATION} - config.keys())
     return config
 
 
 def _encoder_config(path: epath.Path, config: Mapping[str, Any]) -> EncoderConfig:
-    if config[_ACTIVATION] not in ACTIVATIONS:
+    if config[ACTIVATION] not in ACTIVATIONS:
         raise RealmError(
-            f'{path / CONFIG} has {_ACTIVATION} = {config[_ACTIVATION]!r}, where one of {", ".join(ACTIVATIONS)} '
+            f'{path / CONFIG} has {ACTIVATION} = {config[ACTIVATION]!r}, where one of {", ".join(ACTIVATIONS)} '
             'is needed.'
         )
     try:
-        sizes = {ours: config[theirs] for ours, theirs in _SETTINGS.items()}
-        return EncoderConfig(**sizes, activation=ACTIVATIONS[config[_ACTIVATION]])
+        sizes = {ours: config[theirs] for ours, theirs in SETTINGS.items()}
+        return EncoderConfig(**sizes, activation=ACTIVATIONS[config[ACTIVATION]])
     except pydantic.ValidationError as error:
         problem = error.errors()[0]
-        name = _SETTINGS[problem['loc'][0]]
+        name = SETTINGS[problem['loc'][0]]
         raise RealmError(f'{path / CONFIG} has {name} = {config[name]!r}: {problem["msg"]}.') from error
 
 

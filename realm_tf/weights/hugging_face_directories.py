@@ -12,7 +12,6 @@ from realm_tf.corpus.block_store import BlockStore
 from realm_tf.errors import RealmError
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.weights.hugging_face import (
-    ACTIVATIONS,
     BLOCK_EMBEDDINGS,
     CONFIG,
     SAFETENSORS,
@@ -22,7 +21,16 @@ from realm_tf.weights.hugging_face import (
     reader_names,
     tower_names,
 )
-from realm_tf.weights.hugging_face_names import Name, below, head_names, pooler_names, to_theirs
+from realm_tf.weights.hugging_face_names import (
+    ACTIVATION,
+    ACTIVATIONS,
+    SETTINGS,
+    Name,
+    below,
+    head_names,
+    pooler_names,
+    to_theirs,
+)
 from realm_tf.weights.pretrained import (
     DOCUMENT_TOWER,
     KNOWLEDGE_AUGMENTED_ENCODER,
@@ -156,18 +164,11 @@ def _config(config: Config, architecture: str, num_block_records: int) -> dict[s
     return {
         'architectures': [architecture],
         'model_type': 'realm',
-        'vocab_size': encoder.vocabulary_size,
-        'hidden_size': encoder.hidden_size,
-        'num_hidden_layers': encoder.num_layers,
-        'num_attention_heads': encoder.num_heads,
-        'intermediate_size': encoder.intermediate_size,
-        'hidden_act': next(theirs for theirs, ours in ACTIVATIONS.items() if ours == encoder.activation),
+        **{theirs: getattr(encoder, ours) for ours, theirs in SETTINGS.items()},
+        ACTIVATION: next(theirs for theirs, ours in ACTIVATIONS.items() if ours == encoder.activation),
         'hidden_dropout_prob': encoder.dropout,
         'attention_probs_dropout_prob': encoder.dropout,
-        'max_position_embeddings': encoder.max_positions,
-        'type_vocab_size': encoder.num_segments,
         'initializer_range': encoder.initializer_range,
-        'layer_norm_eps': encoder.layer_norm_epsilon,
         'pad_token_id': 0,
         'retriever_proj_size': config.retriever.projection_size,
         'num_candidates': config.pretrain.num_candidates,

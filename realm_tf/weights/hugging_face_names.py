@@ -1,4 +1,4 @@
-"""Hugging Face's names of our parameters, in one table for both directions.
+"""Hugging Face's names of our parameters, and of the settings of the encoder, in one table for both directions.
 
 Its kernels lie transposed, and its attention has query, key and value in three arrays, where ours has one.
 """
@@ -9,6 +9,21 @@ from typing import NamedTuple
 import numpy as np
 
 from realm_tf.config import EncoderConfig
+
+# What `config.json` calls our settings of the encoder.
+SETTINGS = {
+    'num_layers': 'num_hidden_layers',
+    'hidden_size': 'hidden_size',
+    'num_heads': 'num_attention_heads',
+    'intermediate_size': 'intermediate_size',
+    'vocabulary_size': 'vocab_size',
+    'max_positions': 'max_position_embeddings',
+    'num_segments': 'type_vocab_size',
+    'layer_norm_epsilon': 'layer_norm_eps',
+}
+# The activation is another there too: our values by theirs.
+ACTIVATION = 'hidden_act'
+ACTIVATIONS = {'gelu': 'gelu', 'gelu_new': 'gelu_tanh', 'gelu_pytorch_tanh': 'gelu_tanh'}
 
 
 class Name(NamedTuple):

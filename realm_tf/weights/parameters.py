@@ -1,12 +1,13 @@
 """Parameters of a network by name, in memory and in a file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 from etils import epath
 
 from realm_tf.errors import RealmError
+from realm_tf.weights.refusal import refuse_names
 from realm_tf.weights.tensor_files import read_tensors, write_tensors
 
 
@@ -42,18 +43,11 @@ def assign_parameters(layer: keras.layers.Layer, tensors: Mapping[str, np.ndarra
       RealmError: if a variable is missing, unexpected or misshapen.
     """
     parameters = named_parameters(layer)
-    _refuse(source, 'lacks', parameters.keys() - tensors.keys())
-    _refuse(source, 'has unexpected', tensors.keys() - parameters.keys())
+    refuse_names(source, 'lacks', parameters.keys() - tensors.keys())
+    refuse_names(source, 'has unexpected', tensors.keys() - parameters.keys())
     for name, variable in parameters.items():
         if tuple(variable.shape) != tensors[name].shape:
             raise RealmError(
                 f'In {source}, {name} has the shape {tensors[name].shape}; the network has {tuple(variable.shape)}.'
             )
         variable.assign(tensors[name])
-
-
-def _refuse(source: str, what: str, names: Iterable[str]) -> None:
-    names = sorted(names)
-    if names:
-        more = f' and {len(names) - 5} more' if len(names) > 5 else ''
-        raise RealmError(f'{source} {what} {", ".join(names[:5])}{more}.')

@@ -5,7 +5,7 @@ variables: the first that has a dimension says how large it is, and all others m
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +13,11 @@ from etils import epath
 
 from realm_tf.config import EncoderConfig
 from realm_tf.errors import RealmError
+from realm_tf.weights.refusal import refuse_names
 
 INDEX = '.index'
 OBJECT_GRAPH = '_CHECKPOINTABLE_OBJECT_GRAPH'
 _PARTS = ('query', 'key', 'value')
-_NAMED_AT_MOST = 5
 
 
 class Name(NamedTuple):
@@ -234,14 +234,6 @@ def is_object_based(prefix: epath.PathLike) -> bool:
     index = epath.Path(f'{prefix}{INDEX}')
     # The name of an entry lies in the index as it is. TensorFlow, which takes seconds to start, is not needed for it.
     return index.exists() and OBJECT_GRAPH.encode() in index.read_bytes()
-
-
-def refuse_names(source: str, what: str, names: Collection[str]) -> None:
-    """Raises a `RealmError` that says what of a source these names are, if there are any."""
-    if names:
-        first = ', '.join(sorted(names)[:_NAMED_AT_MOST])
-        more = f' and {len(names) - _NAMED_AT_MOST} more' if len(names) > _NAMED_AT_MOST else ''
-        raise RealmError(f'{source} {what} {first}{more}.')
 
 
 def _shape(letters: str, sizes: Mapping[str, int]) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ from realm_tf.weights.pretrained import (
     READER,
     Pretrained,
 )
+from realm_tf.weights.refusal import refuse_names
 from realm_tf.weights.tensorflow_variables import (
     INDEX,
     Checkpoint,
@@ -36,7 +37,6 @@ from realm_tf.weights.tensorflow_variables import (
     encoder_config,
     is_object_based,
     layer_norm_names,
-    refuse_names,
 )
 
 BLOCK_EMBEDDINGS = 'block_emb'

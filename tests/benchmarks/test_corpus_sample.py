@@ -1,7 +1,6 @@
 """A sample of a corpus is a corpus."""
 
-from benchmarks.corpus_sample import write_sample
-from benchmarks.export_size import repeat
+from benchmarks.corpus_sample import multiplied, write_sample
 from realm_tf.corpus.block_store import BlockStore
 
 
@@ -19,6 +18,7 @@ def test_blocks_are_as_they_were_in_the_order_asked_for(tiny_corpus, tmp_path):
 
 def test_a_corpus_is_taken_several_times(tiny_corpus, tmp_path):
     corpus = BlockStore.open(tiny_corpus)
-    repeat(corpus, 3, tmp_path / 'repeated')
+    (tmp_path / 'repeated').mkdir()
+    multiplied(tiny_corpus, tmp_path / 'repeated', 3 * len(corpus))
     repeated, rows = BlockStore.open(tmp_path / 'repeated'), list(range(len(corpus)))
     assert repeated.texts(list(range(len(repeated)))) == corpus.texts(rows) * 3
