@@ -1,17 +1,18 @@
 """What TensorFlow's optimizer makes of the encoder on a CPU with oneDNN: the activation is part of the product."""
 
 import pathlib
-import platform
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.test_util import IsMklEnabled
 
 from benchmarks.operation_times import times_by_operation
 from realm_tf.models.bert_encoder import BertEncoder
 
 
-@pytest.mark.skipif(platform.machine() != 'x86_64', reason='oneDNN is on by default on x86 alone')
+# On by default where the processor has AVX-512 VNNI, AVX VNNI or AMX.
+@pytest.mark.skipif(not IsMklEnabled(), reason='TensorFlow does not use oneDNN on this processor')
 @pytest.mark.parametrize('activation', ['gelu_tanh', 'gelu'])
 @pytest.mark.parametrize('precision', ['float32', 'mixed_bfloat16'])
 def test_the_activation_is_fused_into_its_product(activation, precision, tmp_path):
