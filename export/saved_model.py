@@ -10,6 +10,7 @@ from realm_tf.corpus.block_store import BlockStore
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights.model_artifact import Model
+from realm_tf.weights.networks import for_inference
 
 # Of a longer text what is beyond is not looked at; nothing that fits a network is longer.
 MAX_QUESTION_BYTES = 4096
@@ -46,7 +47,8 @@ class QuestionAnswerer(tf.Module):
     ):
         super().__init__()
         rows = list(range(len(corpus)))
-        retriever, reader = model.retriever(), model.reader()
+        retriever, reader = for_inference(model.retriever()), for_inference(model.reader())
+        encoder = encoder and for_inference(encoder)
         self._settings = model.config.finetune
         self._document_length = corpus.block_length
         self._min_probability = min_probability

@@ -38,6 +38,7 @@ from realm_tf.text.packing import pack_queries
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.model_artifact import Model
+from realm_tf.weights.networks import for_inference
 
 KIND = 'evaluation'
 PREDICTIONS = 'predictions.jsonl'
@@ -324,7 +325,7 @@ def _found_by_encoder(
     embeddings.artifact.require_input('encoder', encoder.artifact)
     ids = WordPieceTokenizer(corpus.vocabulary).tokenize_to_ragged([question.text for question in questions])
     packed = pack_queries(ids, config.finetune.question_length, corpus.vocabulary)
-    embed = tf.function(encoder.retriever().embed_queries, reduce_retracing=True)
+    embed = tf.function(for_inference(encoder.retriever()).embed_queries, reduce_retracing=True)
     starts = range(0, len(packed), _EMBEDDED_AT_ONCE)
     queries = np.concatenate([embed(tf.constant(packed[start : start + _EMBEDDED_AT_ONCE])) for start in starts])
     return dense(queries, max(RECALL_AT), embeddings, searcher)

@@ -15,6 +15,7 @@ from realm_tf.search.searcher import Searcher
 from realm_tf.text.packing import Packed, pack_queries, pack_reader_inputs
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights.model_artifact import Model
+from realm_tf.weights.networks import for_inference
 
 # The best spans of a block that are kept; what lies beyond them has next to no probability.
 _SPANS_KEPT = 32
@@ -143,8 +144,8 @@ class Predictor:
     @classmethod
     def of_model(cls, model: Model, corpus: BlockStore, embeddings: Embeddings, searcher: Searcher) -> 'Predictor':
         """Answers with a QA model, on one device."""
-        embed = tf.function(model.retriever().embed_queries, reduce_retracing=True)
-        read = tf.function(model.reader(), reduce_retracing=True)
+        embed = tf.function(for_inference(model.retriever()).embed_queries, reduce_retracing=True)
+        read = tf.function(for_inference(model.reader()), reduce_retracing=True)
 
         def read_on_device(token_ids: np.ndarray, segment_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             span_logits, is_span = read(tf.constant(token_ids), tf.constant(segment_ids))

@@ -36,7 +36,9 @@ def load_parameters(layer: keras.layers.Layer, path: epath.PathLike) -> None:
     assign_parameters(layer, read_tensors(path), source=str(path))
 
 
-def assign_parameters(layer: keras.layers.Layer, tensors: Mapping[str, np.ndarray], source: str) -> None:
+def assign_parameters(
+    layer: keras.layers.Layer, tensors: Mapping[str, np.ndarray | keras.Variable], source: str
+) -> None:
     """Sets the trainable variables of a layer from arrays by name; every name must match, with its shape.
 
     Raises:
@@ -46,7 +48,7 @@ def assign_parameters(layer: keras.layers.Layer, tensors: Mapping[str, np.ndarra
     refuse_names(source, 'lacks', parameters.keys() - tensors.keys())
     refuse_names(source, 'has unexpected', tensors.keys() - parameters.keys())
     for name, variable in parameters.items():
-        if tuple(variable.shape) != tensors[name].shape:
+        if tuple(variable.shape) != tuple(tensors[name].shape):
             raise RealmError(
                 f'In {source}, {name} has the shape {tensors[name].shape}; the network has {tuple(variable.shape)}.'
             )
