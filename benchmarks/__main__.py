@@ -1,6 +1,7 @@
 """Runs benchmarks, and writes what they print into the documentation.
 
-    python -m benchmarks                            those that need nothing but this library, one after the other
+    python -m benchmarks                            all that have a peer, one after the other, on the World Factbook
+    python -m benchmarks --documents FILE           the same on other documents
     python -m benchmarks encoder --rounds 5         one of them, with its options
     python -m benchmarks --list                     which there are
 
@@ -20,31 +21,51 @@ import sys
 import click
 
 import benchmarks
+from benchmarks.everything import Inputs
 
 DOCUMENTATION = pathlib.Path('docs/benchmarks.md')
-# These bring their own inputs.
-_BY_THEMSELVES = ('tokenization', 'encoder', 'training_step')
 
 
-@click.command(context_settings={'ignore_unknown_options': True, 'help_option_names': []})
+# What stands behind the name of a benchmark is its own.
+@click.command(context_settings={'allow_interspersed_args': False, 'ignore_unknown_options': True})
 @click.option('--docs', default=str(DOCUMENTATION), show_default=True, type=click.Path(path_type=pathlib.Path))
 @click.option('--list', 'listed', is_flag=True, help='Say which benchmarks there are.')
+@click.option('--documents', help='JSON Lines with title and text, for all benchmarks; unset: the World Factbook.')
+@click.option('--questions', help='JSON Lines of questions, for all benchmarks; unset: those of the World Factbook.')
+@click.option('--dump', help='A MediaWiki export compressed by bzip2; unset: what reads one is left out.')
+@click.option(
+    '--workdir',
+    default='build/benchmarks',
+    show_default=True,
+    type=click.Path(path_type=pathlib.Path),
+    help='What all benchmarks are run on is made here, once.',
+)
 @click.argument('name', required=False)
 @click.argument('options', nargs=-1, type=click.UNPROCESSED)
-def main(docs, listed, name, options):
-    """Runs one benchmark, or those that need no options."""
+def main(docs, listed, documents, questions, dump, workdir, name, options):
+    """Runs the benchmark NAME with its OPTIONS, or without a name all that have a peer."""
     known = runnable()
     if listed:
         return click.echo('\n'.join(f'{module:22} {what}' for module, what in known.items()))
-    if name is not None and name not in known:
+    if name is None:
+        inputs = Inputs(workdir, documents, questions, dump)
+        inputs.make()
+        for module, of_module in inputs.options().items():
+            run(module, tuple(map(str, of_module)), docs)
+    elif name in known:
+        run(name, options, docs)
+    else:
         raise click.ClickException(f'There is no benchmark {name}. There are {", ".join(known)}.')
-    for module in [name] if name else _BY_THEMSELVES:
-        command = ['python', '-m', f'benchmarks.{module}', *options]
-        click.echo(f'$ {shlex.join(command)}', err=True)
-        printed = printed_by([sys.executable, *command[1:]])
-        # Asked for help, it says nothing that belongs there.
-        if '--help' not in options:
-            docs.write_text(with_section(docs.read_text(), module, shlex.join(command), printed))
+
+
+def run(name: str, options: tuple[str, ...], docs: pathlib.Path) -> None:
+    """Runs a benchmark, and writes what it prints into the documentation."""
+    command = ['python', '-m', f'benchmarks.{name}', *options]
+    click.echo(f'$ {shlex.join(command)}', err=True)
+    printed = printed_by([sys.executable, *command[1:]])
+    # Asked for help, it says nothing that belongs there.
+    if '--help' not in options:
+        docs.write_text(with_section(docs.read_text(), name, shlex.join(command), printed))
 
 
 def runnable() -> dict[str, str]:

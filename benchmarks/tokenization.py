@@ -7,7 +7,6 @@ all. tensorflow-text's own is `FastBertTokenizer`, which lower-cases otherwise t
 Markdown.
 """
 
-import gzip
 import itertools
 import json
 import os
@@ -21,6 +20,7 @@ from collections.abc import Callable
 import click
 
 from benchmarks.machine import machine
+from realm_tf.corpus.compression import open_decompressed
 
 TOKENIZERS = ('realm_tf', 'tensorflow-text', 'tokenizers')
 BATCH = 1000
@@ -28,7 +28,7 @@ ROUNDS = 5
 
 
 @click.command()
-@click.option('--input', 'articles', required=True, help='JSON Lines with a text, compressed by gzip.')
+@click.option('--input', 'articles', required=True, help='JSON Lines with a text, compressed or not.')
 @click.option('--vocabulary', required=True, help='A BERT vocab.txt.')
 @click.option('--every', default=20, show_default=True, help='Read each of so many articles.')
 @click.option('--measure', type=click.Choice(TOKENIZERS), hidden=True, help='Measure this one, in this process.')
@@ -52,7 +52,7 @@ def main(articles, vocabulary, every, measure):
 
 def measured(name: str, articles: str, vocabulary: str, every: int) -> None:
     """Prints a row of the table."""
-    with gzip.open(articles) as lines:
+    with open_decompressed(articles) as lines:
         texts = [json.loads(line)['text'] for line in itertools.islice(lines, 0, None, every)]
     batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
     megabytes = sum(len(text.encode()) for text in texts) / 1e6

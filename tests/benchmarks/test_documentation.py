@@ -1,9 +1,14 @@
 """What benchmarks print gets into the documentation, and nothing else changes there."""
 
+import importlib
+import pathlib
+
 import click
 import pytest
+from click.testing import CliRunner
 
-from benchmarks.__main__ import printed_by, runnable, with_section
+from benchmarks.__main__ import main, printed_by, runnable, with_section
+from benchmarks.everything import Inputs
 
 
 def test_what_is_printed_replaces_what_was_and_nothing_else():
@@ -33,3 +38,26 @@ def test_every_program_for_people_is_listed_with_what_it_is():
     assert {'encoder', 'tokenization', 'training_step', 'refresh_cost'} <= found.keys()
     assert not {'machine', 'timing', '__main__', 'our_training_step'} & found.keys()
     assert all(len(what) > 10 for what in found.values())
+
+
+def test_what_all_benchmarks_are_given_they_take():
+    inputs = Inputs(pathlib.Path('workdir'), None, None, 'dump.xml.bz2')
+    for name, options in inputs.options().items():
+        command = importlib.import_module(f'benchmarks.{name}').main
+        # Refuses an option that it does not have, and the lack of one that it needs.
+        given = list(map(str, options))
+        taken = {name for parameter in command.params for name in parameter.opts}
+        needed = {parameter.opts[0] for parameter in command.params if parameter.required}
+        assert needed <= set(given) and {option for option in given if option.startswith('--')} <= taken
+
+
+def test_a_benchmark_that_does_not_exist_is_named():
+    result = CliRunner().invoke(main, ['encodr'])
+    assert result.exit_code == 1 and 'There is no benchmark encodr. There are ' in result.output
+
+
+def test_all_benchmarks_run_on_the_factbook_unless_told_otherwise():
+    ours = Inputs(pathlib.Path('workdir'), None, None, None)
+    assert next(ours.commands())[0] == 'factbook' and 'dump' not in ours.options()
+    others = Inputs(pathlib.Path('workdir'), 'articles.jsonl.gz', 'questions.jsonl', None)
+    assert 'factbook' not in [arguments[0] for arguments in others.commands()]
