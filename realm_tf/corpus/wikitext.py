@@ -11,12 +11,8 @@ import html
 import re
 from collections.abc import Collection, Iterable, Iterator
 
-import mwparserfromhell
-from mwparserfromhell import nodes
-from mwparserfromhell.wikicode import Wikicode
-
 from realm_tf.config import MediaWikiConfig
-from realm_tf.corpus import wikitext_templates
+from realm_tf.corpus.wikitext_tokens import HEADING, ITEM, NOTHING, visible_text
 
 # Namespaces whose links show no text; every wiki knows these names beside those of its own language.
 HIDDEN_NAMESPACES = frozenset(['file', 'image', 'media', 'category'])
@@ -45,18 +41,13 @@ def clean(
     """
     text = _CONTROL.sub('', wikitext)
     text = _with_open_brackets_hidden(_without_tags(_without_tables(_without_opaque_tags(text))))
-    # Quotes are left to `_without_quotes`: their nesting makes parsing slow, and they mean nothing here.
-    text = _text_of(mwparserfromhell.parse(text, skip_style_tags=True), hidden_namespaces)
-    text = _with_paragraphs_joined(_without_what_was_left_open(text))
+    text = _with_paragraphs_joined(_without_what_was_left_open(visible_text(text, hidden_namespaces)))
     lines = [_tidied(line) for line in re.split(rf'[\n{_BREAK}]', text)]
     return '\n'.join(_without_empty_sections(lines, {title.casefold() for title in dropped_sections}))
 
 
-# Characters that stand for something between two steps, and that no text holds: `_CONTROL` removes them first.
-_ITEM = '\x01'
-_HEADING = '\x02'
+# Like those of `wikitext_tokens`, characters that stand for something between two steps: `_CONTROL` removes them first.
 _BREAK = '\x03'
-_NOTHING = '\x04'
 _HIDDEN = {'{{': '\x05', '}}': '\x06', '[[': '\x07', ']]': '\x08'}
 _CONTROL = re.compile(r'[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]')
 
@@ -113,7 +104,7 @@ def _shown_of_opaque(name: str, attributes: str, content: str) -> str:
     )
     shown = _NOT_LITERAL.sub(lambda sign: f'&#{ord(sign[0])};', content) if literal else ''
     # MediaWiki takes comments away first; quotes on both sides of anything else do not belong together.
-    return shown if name == '--' else shown + _NOTHING
+    return shown if name == '--' else shown + NOTHING
 
 
 _TABLE_START = re.compile(r'[\s:*]*\{\|')
@@ -196,60 +187,11 @@ def _with_open_brackets_hidden(text: str) -> str:
     return _BRACKETS.sub(lambda bracket: bracket[0] if bracket.start() in kept else _HIDDEN[bracket[0]], text)
 
 
-def _text_of(code: Wikicode, hidden_namespaces: Collection[str]) -> str:
-    return ''.join(_text_of_node(node, hidden_namespaces) for node in code.nodes)
-
-
-def _text_of_node(node: nodes.Node, hidden_namespaces: Collection[str]) -> str:
-    """What a reader sees of a node."""
-    match node:
-        case nodes.Text():
-            return node.value
-        case nodes.Wikilink():
-            return _text_of_link(node, hidden_namespaces)
-        case nodes.ExternalLink():
-            return _text_of(node.title, hidden_namespaces) if node.title else ''
-        case nodes.Template():
-            text = wikitext_templates.renderer(_text_of(node.name, hidden_namespaces))
-            if text is None:
-                return _NOTHING
-            return text({str(one.name).strip(): _text_of(one.value, hidden_namespaces).strip() for one in node.params})
-        case nodes.Heading():
-            title = _text_of(node.title, hidden_namespaces).strip()
-            return f'{_HEADING * node.level}{title}'
-        case nodes.Argument():
-            return _text_of(node.default, hidden_namespaces) if node.default else ''
-        case nodes.Tag() if node.wiki_markup in (':', ';', '*', '#', '----'):
-            # The mark of a list item; a colon within the line parts a term from what it means.
-            return _ITEM
-        case nodes.HTMLEntity():
-            return str(node)
-    # A table.
-    return ''
-
-
-_INTERLANGUAGE = re.compile(r'(?:[a-z]{2,3}(?:-[a-z]+)*|simple)\s*:')
-
-
-def _text_of_link(link: nodes.Wikilink, hidden_namespaces: Collection[str]) -> str:
-    target = str(link.title).strip()
-    namespace, colon, _ = target.partition(':')
-    if colon and namespace.strip().lower() in hidden_namespaces:
-        return ''
-    shown = _text_of(link.text, hidden_namespaces).strip() if link.text else ''
-    if shown:
-        return shown
-    if _INTERLANGUAGE.match(target):
-        # The same article in another language: a link beside the text, not in it.
-        return ''
-    return _text_of(link.title, hidden_namespaces).strip().removeprefix(':').replace('_', ' ')
-
-
 _OPEN_FILE = re.compile(r'\[\[\s*(?:file|image|media)\s*:[^\n]*', re.IGNORECASE)
 _OPEN_LINK = re.compile(r'\[\[(?:[^\[\]{}|\n]*\|)?')
 _OPEN_TEMPLATE_LINE = re.compile(r'^[ \t]*\{\{[^}\n]*$', re.MULTILINE)
 _OPEN_TEMPLATE = re.compile(r'\{\{[^{}\n]*\}')
-_TABLE_LINE = re.compile(rf'^[ \t{_ITEM}{_NOTHING}]*(?:\{{\||\||!.*(?:\||!!)).*$', re.MULTILINE)
+_TABLE_LINE = re.compile(rf'^[ \t{ITEM}{NOTHING}]*(?:\{{\||\||!.*(?:\||!!)).*$', re.MULTILINE)
 
 
 def _without_what_was_left_open(text: str) -> str:
@@ -266,7 +208,7 @@ def _with_paragraphs_joined(text: str) -> str:
     parts = []
     within_paragraph = False
     for line in text.split('\n'):
-        goes_on = line.strip(f' \t{_NOTHING}') != '' and line[0] not in f' \t{_ITEM}{_HEADING}{_BREAK}'
+        goes_on = line.strip(f' \t{NOTHING}') != '' and line[0] not in f' \t{ITEM}{HEADING}{_BREAK}'
         parts += [' ' if goes_on and within_paragraph else '\n', _without_quotes(line)]
         within_paragraph = goes_on
     return ''.join(parts)
@@ -278,9 +220,9 @@ def _without_quotes(line: str) -> str:
     The rules are those of MediaWiki. In `L'''Idiot''`, neither bold nor italic quotes come in pairs: one bold mark is
     an apostrophe and an italic mark.
     """
-    runs = list(re.finditer(r"'{2,}", line))
-    if not runs:
+    if "''" not in line:
         return line
+    runs = list(re.finditer(r"'{2,}", line))
     lengths = [len(run[0]) for run in runs]
     apostrophes = [1 if length == 4 else max(0, length - 5) for length in lengths]
     bold = [index for index, length in enumerate(lengths) if length not in (2, 5) and length < 5]
@@ -312,37 +254,60 @@ _SWITCHES = (
 )
 _SWITCH = re.compile(rf'__(?:{_SWITCHES})__')
 _ENTITY = re.compile(r'&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z]\w{1,31});')
-_WIDE_SPACES = re.compile(r'[\s\u2000-\u200a\u202f\u205f]+')
-_INVISIBLE = re.compile(rf'[{_NOTHING}\xad\u200b\u200e\u200f\u2060\ufeff\ud800-\udfff]')
+_INVISIBLE = re.compile(rf'[{NOTHING}\xad\u200b\u200e\u200f\u2060\ufeff\ud800-\udfff]')
+_ITEM_WITHIN = re.compile(rf' ?{ITEM} ?')
+_SIGN = re.compile(r'[{}\[\]|<]')
 _MARK = re.compile(r'\{\{+|\}\}+|\[\[+|\]\]+|\{\||\|\}|\|(?=-)|<(?=ref)|thumb\|', re.IGNORECASE)
 
 
 def _tidied(line: str) -> str:
-    """A line without entities and what removed templates left in it; empty if no word is left."""
-    level = len(line) - len(line.lstrip(_HEADING))
-    line = _ENTITY.sub(lambda entity: html.unescape(entity[0]), line[level:])
-    line = _INVISIBLE.sub('', _SWITCH.sub('', line))
-    line = _WIDE_SPACES.sub(' ', line).lstrip(f' {_ITEM}')
-    line = _closed_up(re.sub(rf' ?{_ITEM} ?', ': ', line))
+    """A line without entities and what removed templates left in it; empty if no word is left.
+
+    Most lines have nothing to put right: what an expression would look for is looked for first, which is faster.
+    """
+    level = len(line) - len(line.lstrip(HEADING))
+    line = line[level:]
+    if '&' in line:
+        line = _ENTITY.sub(lambda entity: html.unescape(entity[0]), line)
+    if '__' in line:
+        line = _SWITCH.sub('', line)
+    line = _with_single_spaces(_INVISIBLE.sub('', line)).lstrip(f' {ITEM}')
+    if ITEM in line:
+        line = _ITEM_WITHIN.sub(': ', line)
+    line = _closed_up(line)
     # Whatever is left of markup, and whatever has become markup by what was taken out.
-    line = _WIDE_SPACES.sub(' ', _MARK.sub(' ', line)).strip()
-    return _HEADING * level + line if any(map(str.isalnum, line)) else ''
+    if _SIGN.search(line):
+        line = _MARK.sub(' ', line)
+    line = _with_single_spaces(line)
+    return HEADING * level + line if any(map(str.isalnum, line)) else ''
+
+
+def _with_single_spaces(line: str) -> str:
+    return ' '.join(line.split())
 
 
 _PARENTHESES = re.compile(r' ?([(（])([^()（）]*)([)）])')
 _DEEPEST_PARENTHESES = 2
+_BEHIND_A_SPACE = tuple(f' {sign}' for sign in ',.;:)]')
+_SPACE_BEFORE = re.compile(r' +([,.;:)\]])(?=\s|$)')
+_COMMAS_BEHIND = re.compile(r'([,;:])(?:\s*,)+(?=\s|$)')
+_STOP_BEHIND = re.compile(r'[,;:]\s*\.(?=\s|$)')
+_SIGN_AT_THE_START = re.compile(r'\s*[,;:.]\s+')
 _LABEL_OF_NOTHING = re.compile(r'(^|[;,])[^;,:]{0,30}:\s*(?=[;,]|$)')
 _REPEATED_SEPARATORS = re.compile(r'\s*[;,](?:\s*[;,])+')
 
 
 def _closed_up(line: str) -> str:
     """Closes what removed templates left open: `Paris ( ; ), , is` becomes `Paris, is`."""
-    for _ in range(_DEEPEST_PARENTHESES):
-        line = _PARENTHESES.sub(_shown_of_parentheses, line)
-    line = re.sub(r' +([,.;:)\]])(?=\s|$)', r'\1', line)
-    line = re.sub(r'([,;:])(?:\s*,)+(?=\s|$)', r'\1', line)
-    line = re.sub(r'[,;:]\s*\.(?=\s|$)', '.', line)
-    return re.sub(r'^\s*[,;:.]\s+', '', line)
+    if '(' in line or '（' in line:
+        for _ in range(_DEEPEST_PARENTHESES):
+            line = _PARENTHESES.sub(_shown_of_parentheses, line)
+    if any(sign in line for sign in _BEHIND_A_SPACE):
+        line = _SPACE_BEFORE.sub(r'\1', line)
+    line = _COMMAS_BEHIND.sub(r'\1', line)
+    line = _STOP_BEHIND.sub('.', line)
+    opening = _SIGN_AT_THE_START.match(line)
+    return line[opening.end() :] if opening else line
 
 
 def _shown_of_parentheses(match: re.Match) -> str:
@@ -363,7 +328,7 @@ def _without_empty_sections(lines: Iterable[str], dropped_titles: Collection[str
     kept = []
     dropped_level = None
     for line in filter(None, lines):
-        title = line.lstrip(_HEADING)
+        title = line.lstrip(HEADING)
         level = len(line) - len(title)
         if level and (dropped_level is None or level <= dropped_level):
             dropped_level = level if title.casefold() in dropped_titles else None

@@ -1,0 +1,135 @@
+"""What a reader of a page sees of its wikitext, without its lists, headings and line ends put right.
+
+mwparserfromhell makes tokens of the wikitext. Its tree of nodes, each of which can be changed and written as wikitext
+again, takes most of its time and is not needed to read a text once from front to back.
+"""
+
+import re
+from collections.abc import Callable, Collection
+
+from mwparserfromhell.parser import Parser, tokens
+
+from realm_tf.corpus import wikitext_templates
+
+# Characters that stand for something until the lines are put right, and that no text holds: `clean` removes them first.
+ITEM = '\x01'
+HEADING = '\x02'
+NOTHING = '\x04'
+
+_LIST_MARKS = (':', ';', '*', '#', '----')
+_INTERLANGUAGE = re.compile(r'(?:[a-z]{2,3}(?:-[a-z]+)*|simple)\s*:')
+
+
+def visible_text(wikitext: str, hidden_namespaces: Collection[str]) -> str:
+    """The text of links, templates, headings and lists.
+
+    Args:
+      wikitext: of a page, without tags and tables.
+      hidden_namespaces: namespaces whose links show no text, in lower case.
+
+    Returns:
+      The text, with `HEADING` once for each level before a heading, `ITEM` for the mark of a list item, and `NOTHING`
+      where a template without text was.
+    """
+    # Quotes are left to the lines: their nesting makes tokens slow, and they mean nothing here.
+    made = Parser()._tokenizer.tokenize(wikitext, 0, True)
+    return _Reader(made, hidden_namespaces).rest()
+
+
+class _Reader:
+    """Reads tokens from front to back: what begins is read to its end by the method for its kind."""
+
+    def __init__(self, made: list[tokens.Token], hidden_namespaces: Collection[str]):
+        self._tokens = iter(made)
+        self._hidden_namespaces = hidden_namespaces
+
+    def rest(self) -> str:
+        """The text to the end."""
+        return self._until()[0]
+
+    def _until(self, *ends: type[tokens.Token]) -> tuple[str, type[tokens.Token] | None]:
+        """The text before the next of these tokens that belongs to what is being read, and which of them it is."""
+        parts = []
+        for token in self._tokens:
+            kind = type(token)
+            if kind is tokens.Text:
+                parts.append(token['text'])
+            elif kind in ends:
+                return ''.join(parts), kind
+            elif kind in _METHODS:
+                parts.append(_METHODS[kind](self, token))
+        return ''.join(parts), None
+
+    def _link(self, _: tokens.Token) -> str:
+        target, end = self._until(tokens.WikilinkSeparator, tokens.WikilinkClose)
+        text = self._until(tokens.WikilinkClose)[0].strip() if end is tokens.WikilinkSeparator else ''
+        target = target.strip()
+        namespace, colon, _ = target.partition(':')
+        if colon and namespace.strip().lower() in self._hidden_namespaces:
+            return ''
+        if text:
+            return text
+        if _INTERLANGUAGE.match(target):
+            # The same article in another language: a link beside the text, not in it.
+            return ''
+        return target.removeprefix(':').replace('_', ' ')
+
+    def _address(self, _: tokens.Token) -> str:
+        _, end = self._until(tokens.ExternalLinkSeparator, tokens.ExternalLinkClose)
+        return self._until(tokens.ExternalLinkClose)[0] if end is tokens.ExternalLinkSeparator else ''
+
+    def _template(self, _: tokens.Token) -> str:
+        name, end = self._until(tokens.TemplateParamSeparator, tokens.TemplateClose)
+        text = wikitext_templates.renderer(name)
+        arguments, number = {}, 1
+        while end is tokens.TemplateParamSeparator:
+            value, end = self._until(tokens.TemplateParamEquals, tokens.TemplateParamSeparator, tokens.TemplateClose)
+            if end is tokens.TemplateParamEquals:
+                name = value.strip()
+                value, end = self._until(tokens.TemplateParamSeparator, tokens.TemplateClose)
+            else:
+                name, number = str(number), number + 1
+            arguments[name] = value.strip()
+        return NOTHING if text is None else text(arguments)
+
+    def _argument(self, _: tokens.Token) -> str:
+        _, end = self._until(tokens.ArgumentSeparator, tokens.ArgumentClose)
+        return self._until(tokens.ArgumentClose)[0] if end is tokens.ArgumentSeparator else ''
+
+    def _heading(self, token: tokens.Token) -> str:
+        return HEADING * token['level'] + self._until(tokens.HeadingEnd)[0].strip()
+
+    def _entity(self, _: tokens.Token) -> str:
+        parts = []
+        for token in self._tokens:
+            match token:
+                case tokens.HTMLEntityNumeric():
+                    parts.append('#')
+                case tokens.HTMLEntityHex():
+                    parts.append(token['char'])
+                case tokens.Text():
+                    parts.append(token['text'])
+                case tokens.HTMLEntityEnd():
+                    break
+        return f'&{"".join(parts)};'
+
+    def _tag(self, token: tokens.Token) -> str:
+        """The mark of a list item; a colon within the line parts a term from what it means. Of a table, nothing."""
+        self._until(tokens.TagCloseSelfclose, tokens.TagCloseClose)
+        return ITEM if token['wiki_markup'] in _LIST_MARKS else ''
+
+    def _comment(self, _: tokens.Token) -> str:
+        self._until(tokens.CommentEnd)
+        return ''
+
+
+_METHODS: dict[type[tokens.Token], Callable[[_Reader, tokens.Token], str]] = {
+    tokens.WikilinkOpen: _Reader._link,
+    tokens.ExternalLinkOpen: _Reader._address,
+    tokens.TemplateOpen: _Reader._template,
+    tokens.ArgumentOpen: _Reader._argument,
+    tokens.HeadingStart: _Reader._heading,
+    tokens.HTMLEntityStart: _Reader._entity,
+    tokens.TagOpenOpen: _Reader._tag,
+    tokens.CommentStart: _Reader._comment,
+}
