@@ -46,8 +46,8 @@ RETRIEVER = {
     'batch_size': 32,
     'num_candidates': 1000,
     'epochs': 2,
-    'measure_every': 50,
-    'optimizer.learning_rate': 3e-5,
+    'measure_every': 100,
+    'optimizer.learning_rate': 1e-4,
     'optimizer.warmup_steps': 20,
 }
 READER = {
@@ -61,7 +61,7 @@ READER = {
     'optimizer.warmup_steps': 40,
 }
 # Of SQuAD, each question's own paragraph is known.
-SQUAD_RETRIEVER = RETRIEVER | {'answer_match': 'document'}
+SQUAD_RETRIEVER = RETRIEVER | {'answer_match': 'document', 'measure_every': 50, 'optimizer.learning_rate': 3e-5}
 
 
 @click.group(invoke_without_command=True)
@@ -73,8 +73,9 @@ SQUAD_RETRIEVER = RETRIEVER | {'answer_match': 'document'}
     '--set', 'assignments', multiple=True, metavar='NAME=VALUE', help='A setting, over those of the benchmark.'
 )
 @click.option('--workers', default=2, show_default=True, help='Processes that embed the corpus.')
+@click.option('--joint-steps', type=int, help='Steps of retriever and reader together; unset: one epoch.')
 @click.pass_context
-def main(context, documents, sets, tests, workdir, assignments, workers):
+def main(context, documents, sets, tests, workdir, assignments, workers, joint_steps):
     """Fine-tunes and evaluates on question sets, over one corpus."""
     if context.invoked_subcommand:
         return
@@ -86,7 +87,8 @@ def main(context, documents, sets, tests, workdir, assignments, workers):
     experiment.embed('knowledge')
     names = [experiment.questions(given, dev=True) for given in sets]
     experiment.train('knowledge', names, 'retriever', RETRIEVER)
-    trained = experiment.train('knowledge', names, 'joint', READER, start='retriever')
+    joint = READER | {'max_steps': joint_steps or 'null'}
+    trained = experiment.train('knowledge', names, 'joint', joint, start='retriever')
     for name in names:
         experiment.evaluate(trained, 'knowledge', name, f'{name}/dev.jsonl', f'{name}-dev')
     for given in tests:
