@@ -22,7 +22,7 @@ from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.index import build_index, open_index
 from realm_tf.text import packing as on_host
 from realm_tf.text.ragged import Ragged
-from realm_tf.weights.model_artifact import Model
+from realm_tf.weights.model_artifact import Model, write_model
 
 QUESTIONS = ['When was Alba founded?', 'Who founded Elsö?', 'Which river runs through Dorn?']
 HOSTILE = ['', ' ', '?', '\x00', '日本語の質問', 'é' * 3000, 'word ' * 2000, '[SEP] [MASK] [CLS]', '\ud7ff😀\u200b']
@@ -162,19 +162,16 @@ def operations_of(package, pattern):
     return sorted(map(str, pathlib.Path(directory).glob(pattern)))
 
 
-def test_the_session_loader_of_the_c_api_opens_it(export_path, answerer):
+def answered_by_the_session_loader(path, libraries):
+    """The first answers, by the loader that TensorFlow Serving has, in a process without Python's TensorFlow."""
     # The protocol buffers alone, so that the names of the tensors are not looked up by hand.
     from tensorflow.core.protobuf import saved_model_pb2
 
-    saved = saved_model_pb2.SavedModel.FromString((export_path / '1' / 'saved_model.pb').read_bytes())
+    saved = saved_model_pb2.SavedModel.FromString((path / 'saved_model.pb').read_bytes())
     signature = saved.meta_graphs[0].signature_def['serving_default']
-    libraries = operations_of('tensorflow_text', 'python/ops/_*.so')
-    if export_path.name == 'scann':
-        # Which a plain server lacks.
-        libraries += operations_of('scann', 'scann_ops/cc/_*.so')
     wanted = ('answer', 'score', 'start', 'title')
     request = {
-        'path': str(export_path / '1'),
+        'path': str(path),
         'libraries': libraries,
         'inputs': {signature.inputs['question'].name: QUESTIONS},
         'outputs': {name: signature.outputs[name].name for name in wanted},
@@ -182,12 +179,47 @@ def test_the_session_loader_of_the_c_api_opens_it(export_path, answerer):
     command = [sys.executable, '-m', 'tests.export.session_loader']
     ended = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout)
-    expected = [answers[0] for answers in answerer.ask(QUESTIONS)]
-    assert found['answer'] == [answer.answer for answer in expected]
-    assert found['title'] == [answer.title for answer in expected]
-    assert found['start'] == [answer.start for answer in expected]
-    np.testing.assert_allclose(found['score'], [answer.score for answer in expected], rtol=1e-4)
+    return json.loads(ended.stdout)
+
+
+def require_same(found, answers):
+    """Checks answers of the Session loader against those of Python."""
+    assert found['answer'] == [answer.answer for answer in answers]
+    assert found['title'] == [answer.title for answer in answers]
+    assert found['start'] == [answer.start for answer in answers]
+    np.testing.assert_allclose(found['score'], [answer.score for answer in answers], rtol=1e-4)
+
+
+def test_the_session_loader_of_the_c_api_opens_it(export_path, answerer):
+    libraries = operations_of('tensorflow_text', 'python/ops/_*.so')
+    if export_path.name == 'scann':
+        # Which a plain server lacks.
+        libraries += operations_of('scann', 'scann_ops/cc/_*.so')
+    found = answered_by_the_session_loader(export_path / '1', libraries)
+    require_same(found, [answers[0] for answers in answerer.ask(QUESTIONS)])
+
+
+def test_a_model_of_mixed_precision_has_its_weights_in_bfloat16(tmp_path, tiny_corpus, tiny_embeddings, tiny_model):
+    model = Model.open(tiny_model)
+    write_model(
+        tmp_path / 'model',
+        configuration=dict(model.artifact.configuration) | {'precision': 'mixed_bfloat16'},
+        vocabulary=model.vocabulary,
+        retriever=model.retriever(),
+        reader=model.reader(),
+        inputs=model.artifact.inputs,
+        step=0,
+    )
+    paths = [('--model', tmp_path / 'model'), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings)]
+    arguments = [str(part) for pair in [*paths, ('--output', tmp_path / 'export')] for part in pair]
+    subprocess.run([sys.executable, '-m', 'export', *arguments], check=True)
+    dtypes = tf.train.load_checkpoint(tmp_path / 'export' / '1' / 'variables' / 'variables').get_variable_to_dtype_map()
+    weights = [dtype for name, dtype in dtypes.items() if '_weights' in name]
+    # Float32 alone stays what is computed in float32: the projection and its LayerNorm.
+    assert weights.count(tf.float32) == 4 and weights.count(tf.bfloat16) > 40
+    libraries = operations_of('tensorflow_text', 'python/ops/_*.so')
+    found = answered_by_the_session_loader(tmp_path / 'export' / '1', libraries)
+    require_same(found, [answers[0] for answers in Answerer(tmp_path / 'export').ask(QUESTIONS)])
 
 
 @hypothesis.settings(max_examples=30, deadline=None)
