@@ -116,7 +116,7 @@ class _Reader:
     def _tag(self, token: tokens.Token) -> str:
         """The mark of a list item; a colon within the line parts a term from what it means. Of a table, nothing."""
         self._until(tokens.TagCloseSelfclose, tokens.TagCloseClose)
-        return ITEM if token['wiki_markup'] in _LIST_MARKS else ''
+        return ITEM if token.wiki_markup in _LIST_MARKS else ''
 
     def _comment(self, _: tokens.Token) -> str:
         self._until(tokens.CommentEnd)
