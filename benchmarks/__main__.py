@@ -1,6 +1,6 @@
 """Runs benchmarks, and writes what they print into the documentation.
 
-    python -m benchmarks                            all that have a peer, one after the other, on the World Factbook
+    python -m benchmarks                            those with a peer, corpus and growth, on the World Factbook
     python -m benchmarks --documents FILE           the same on other documents
     python -m benchmarks encoder --rounds 5         one of them, with its options
     python -m benchmarks --list                     which there are
@@ -27,7 +27,7 @@ DOCUMENTATION = pathlib.Path('docs/benchmarks.md')
 
 
 # What stands behind the name of a benchmark is its own.
-@click.command(context_settings={'allow_interspersed_args': False, 'ignore_unknown_options': True})
+@click.command(context_settings={'allow_interspersed_args': False})
 @click.option('--docs', default=str(DOCUMENTATION), show_default=True, type=click.Path(path_type=pathlib.Path))
 @click.option('--list', 'listed', is_flag=True, help='Say which benchmarks there are.')
 @click.option('--documents', help='JSON Lines with title and text, for all benchmarks; unset: the World Factbook.')
@@ -43,7 +43,7 @@ DOCUMENTATION = pathlib.Path('docs/benchmarks.md')
 @click.argument('name', required=False)
 @click.argument('options', nargs=-1, type=click.UNPROCESSED)
 def main(docs, listed, documents, questions, dump, workdir, name, options):
-    """Runs the benchmark NAME with its OPTIONS, or without a name all that have a peer."""
+    """Runs the benchmark NAME with its OPTIONS, or without a name those with a peer, `corpus` and `growth`."""
     known = runnable()
     if listed:
         return click.echo('\n'.join(f'{module:22} {what}' for module, what in known.items()))

@@ -38,10 +38,9 @@ _HEAD = """
 @click.option('--copies', default=10, show_default=True, help='How many times its pages are read.')
 @click.option('--workers', multiple=True, type=int, default=(1, 2), show_default=True)
 @click.option('--rounds', default=3, show_default=True, help='How often each is run.')
-@click.option('--peer-python', help='A Python that has what the peer needs; unset: an environment is made.')
-def main(dump, vocabulary, copies, workers, rounds, peer_python):
+def main(dump, vocabulary, copies, workers, rounds):
     """Makes blocks of a dump, with each number of workers."""
-    peer_python = peer_python or python_of('wikiextractor', PEER)
+    peer_python = python_of('wikiextractor', PEER)
     print(f'{machine()}; beside {", ".join(PEER)}. {copies} × {pathlib.Path(dump).name}.')
     print(f'Median (minimum–maximum) of {rounds}.\n{_HEAD}', flush=True)
     with tempfile.TemporaryDirectory() as directory:

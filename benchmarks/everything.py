@@ -1,18 +1,21 @@
-"""All benchmarks that have a peer, on the same documents and questions.
+"""The benchmarks that `make bench` runs, all on the same documents and questions.
 
     python -m benchmarks                                                        the World Factbook's
     python -m benchmarks --documents articles.jsonl.gz --questions questions.jsonl --dump dump.xml.bz2
 
-Corpus, embeddings and vectors are made once, with the commands that users run, and kept in `--workdir`.
+Corpus, embeddings and vectors are made once, and kept in `--workdir`.
 """
 
 import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 
+from benchmarks.search_vectors import QUERIES
 from realm_tf.commands import run_realm
 from realm_tf.quickstart.minilm import minilm_directory
 
-# Of the World Factbook there are 4,000 blocks or so; the vectors of search are drawn between the real ones.
+# They are drawn between the embeddings of the blocks, of which there are fewer.
 VECTORS = 1_000_000
 
 
@@ -27,47 +30,49 @@ class Inputs:
     """
 
     def __init__(self, workdir: pathlib.Path, documents: str | None, questions: str | None, dump: str | None):
-        factbook = workdir / 'factbook'
-        self.documents = documents or factbook / 'documents.jsonl'
-        self.questions = questions or factbook / 'questions.test.jsonl'
-        self.dump = dump
-        self.vocabulary = minilm_directory() / 'vocab.txt'
-        self.corpus = workdir / 'corpus'
-        self.vectors = workdir / 'vectors'
-        self.indexes = workdir / 'indexes'
-        self._embeddings = workdir / 'embeddings'
         self._workdir = workdir
-        self._needs_factbook = not (documents and questions)
+        self._factbook = None if documents and questions else workdir / 'factbook'
+        self._questions = questions or self._factbook / 'questions.test.jsonl'
+        self._dump = dump
+        self._vocabulary = ('--vocabulary', minilm_directory() / 'vocab.txt')
+        self._texts = ('--input', documents or self._factbook / 'documents.jsonl', *self._vocabulary)
+        self._corpus = ('--corpus', workdir / 'corpus')
+        self._embeddings = workdir / 'embeddings'
+        self._vectors = workdir / 'vectors'
 
     def commands(self) -> Iterator[tuple]:
         """Arguments of the `realm` commands that make them, in order; what is there is not made again."""
-        if self._needs_factbook:
-            yield 'factbook', '--output', self._workdir / 'factbook'
+        if self._factbook:
+            yield 'factbook', '--output', self._factbook
         small, encoder = ('--preset', 'small'), self._workdir / 'encoder'
-        texts = ('--input', self.documents, '--vocabulary', self.vocabulary)
-        yield 'corpus', 'build', *small, *texts, '--output', self.corpus
-        yield 'import', *small, '--from', minilm_directory(), '--to', encoder, '--random'
-        made_of = ('--corpus', self.corpus, '--encoder', encoder)
-        yield 'embed', *small, *made_of, '--output', self._embeddings, '--num_workers', '2'
+        yield 'corpus', 'build', *small, *self._texts, '--output', self._workdir / 'corpus'
+        yield 'import', *small, *self._corpus, '--from', minilm_directory(), '--to', encoder
+        yield (
+            *('embed', *small, *self._corpus, '--encoder', encoder, '--output', self._embeddings),
+            *('--num_workers', '2'),
+        )
 
     def make(self) -> None:
         """Makes what is not there."""
         self._workdir.mkdir(parents=True, exist_ok=True)
         for arguments in self.commands():
             run_realm(*arguments)
+        # The last of its files.
+        if not (self._vectors / QUERIES).exists():
+            of_vectors = ('--embeddings', self._embeddings, '--blocks', VECTORS, '--output', self._vectors)
+            command = [sys.executable, '-m', 'benchmarks.search_vectors', *map(str, of_vectors)]
+            subprocess.run(command, check=True)
 
     def options(self) -> Mapping[str, tuple]:
         """The benchmarks in the order in which they are run, with their options."""
-        texts = ('--input', self.documents, '--vocabulary', self.vocabulary)
         return {
-            'tokenization': texts,
-            'corpus': texts,
-            **({'dump': ('--dump', self.dump, '--vocabulary', self.vocabulary)} if self.dump else {}),
+            'tokenization': self._texts,
+            'corpus': self._texts,
+            **({'dump': ('--dump', self._dump, *self._vocabulary)} if self._dump else {}),
             'encoder': (),
-            'embedding': ('--corpus', self.corpus),
+            'embedding': self._corpus,
             'training_step': (),
-            'question_answering': ('--corpus', self.corpus, '--questions', self.questions),
-            'search_vectors': ('--embeddings', self._embeddings, '--blocks', VECTORS, '--output', self.vectors),
-            'search': ('--vectors', self.vectors, '--scratch', self.indexes),
-            'growth': ('--vectors', self.vectors),
+            'question_answering': (*self._corpus, '--questions', self._questions),
+            'search': ('--vectors', self._vectors, '--scratch', self._workdir / 'indexes'),
+            'growth': ('--vectors', self._vectors),
         }
