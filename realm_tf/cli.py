@@ -493,8 +493,9 @@ def evaluate(
 
 
 @realm.command()
-@click.option('--corpus', required=True, type=INPUT, help='The corpus.')
-@click.option('--spans', required=True, type=INPUT, help='Its salient spans.')
+@click.option('--corpus', required=True, type=INPUT, help='The knowledge corpus.')
+@click.option('--spans', required=True, type=INPUT, help='Salient spans of the pre-training corpus.')
+@click.option('--pretraining-corpus', type=INPUT, help='The pre-training corpus, if it is not the knowledge corpus.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder that all begin with, of realm ict.')
 @click.option('--questions', required=True, type=INPUT, help='JSON Lines of questions and answers, to be split.')
 @click.option('--output', required=True, type=OUTPUT, help='Directory for everything.')
@@ -504,7 +505,7 @@ def evaluate(
 )
 @click.option('--row', 'names', multiple=True, help='A row of the table; again for more. Unset: all.')
 @configured('pretrain', 'finetune', 'embed', 'index')
-def ablate(corpus, spans, encoder, questions, output, budget_hours, seeds, names, config):
+def ablate(names, config, **inputs):
     """Train and evaluate the rows of the paper's ablation table, as far as a budget goes.
 
     Stopped, the same command goes on where it was.
@@ -512,8 +513,7 @@ def ablate(corpus, spans, encoder, questions, output, budget_hours, seeds, names
     from realm_tf.ablation.ablate import ablate
     from realm_tf.ablation.rows import rows_named
 
-    rows = rows_named(names)
-    _done(ablate(corpus, spans, encoder, questions, output, config, budget_hours=budget_hours, seeds=seeds, rows=rows))
+    _done(ablate(config=config, rows=rows_named(names), **inputs))
 
 
 @realm.command()

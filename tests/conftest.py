@@ -96,6 +96,26 @@ def tiny_spans(tmp_path_factory, tiny_corpus, tiny_config) -> pathlib.Path:
 
 
 @pytest.fixture(scope='session')
+def news(tmp_path_factory, vocabulary_path, tiny_config) -> pathlib.Path:
+    """A corpus of news, and its spans, made by the jobs."""
+    from beam_jobs import build_corpus, tag_spans
+    from beam_jobs.options import parse
+
+    directory = tmp_path_factory.mktemp('news')
+    documents = [
+        {'id': f'{day}', 'title': '', 'text': f'On {day} June {1900 + day} a fair was held in Dorn. Many came.'}
+        for day in range(1, 25)
+    ]
+    (directory / 'news.jsonl').write_text(''.join(json.dumps(document) + '\n' for document in documents))
+    arguments = ['--input', str(directory / 'news.jsonl'), '--vocabulary', str(vocabulary_path)]
+    arguments += ['--output', str(directory / 'corpus')]
+    build_corpus.run(parse(arguments, build_corpus.__name__, build_corpus.BuildCorpusOptions), tiny_config)
+    arguments = ['--corpus', str(directory / 'corpus'), '--output', str(directory / 'spans')]
+    tag_spans.run(parse(arguments, tag_spans.__name__, tag_spans.TagSpansOptions), tiny_config)
+    return directory
+
+
+@pytest.fixture(scope='session')
 def tiny_encoder(tmp_path_factory, pretrained_directory, tiny_config) -> pathlib.Path:
     """A random encoder."""
     from realm_tf.weights.import_weights import import_weights

@@ -1,5 +1,6 @@
 """Trains and evaluates every row of the ablation table. Every stage is a command that users run, and is printed."""
 
+import dataclasses
 import json
 import statistics
 import time
@@ -32,6 +33,7 @@ def ablate(
     budget_hours: float,
     seeds: int = 1,
     rows: Sequence[Row] = ROWS,
+    pretraining_corpus: epath.PathLike | None = None,
 ) -> epath.Path:
     """Trains and evaluates the rows of the paper's ablation table, and prints them beside the paper's.
 
@@ -39,8 +41,8 @@ def ablate(
     split as the paper does: the development questions are those whose hash says so. Stopped, the same command goes on.
 
     Args:
-      corpus: the corpus.
-      spans: its salient spans.
+      corpus: the knowledge corpus.
+      spans: salient spans of the pre-training corpus.
       encoder: the encoder that all begin with: after the inverse cloze task.
       questions: JSON Lines of questions and answers.
       output: directory for everything.
@@ -48,6 +50,8 @@ def ablate(
       budget_hours: hours for everything, on this machine.
       seeds: how often everything is done, with seeds that follow each other.
       rows: which rows are made.
+      pretraining_corpus: the pre-training corpus, which sentences come from; None: the knowledge corpus, as in the
+        paper's table.
 
     Returns:
       The path of the table, in Markdown.
@@ -57,9 +61,10 @@ def ablate(
     """
     output = epath.Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    _require_same(output, config, corpus=corpus, spans=spans, encoder=encoder, questions=questions)
+    inputs = Inputs(*map(epath.Path, (corpus, pretraining_corpus or corpus, spans, encoder)))
+    _require_same(inputs, output, config, questions)
     _write_split(questions, output)
-    stages = _Stages(epath.Path(corpus), epath.Path(spans), epath.Path(encoder), output, config.seed)
+    stages = _Stages(inputs, output, config.seed)
     sizes = _sizes(stages, output, budget_hours, seeds, rows)
     print(
         f'Each pre-training takes {sizes.pretraining_steps} steps and {sizes.refreshes} refreshes, each fine-tuning at '
@@ -67,7 +72,7 @@ def ablate(
     )
     results = []
     for seed in range(config.seed, config.seed + seeds):
-        of_seed = _Stages(stages.corpus, stages.spans, stages.encoder, output, seed)
+        of_seed = _Stages(inputs, output, seed)
         results.append({row.name: of_seed.row(row, sizes) for row in rows})
     table = ablation_table(rows, results, sizes)
     write_text_whole(output / 'ablations.md', table)
@@ -75,13 +80,35 @@ def ablate(
     return output / 'ablations.md'
 
 
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What every row is made from.
+
+    Attributes:
+      corpus: the knowledge corpus.
+      pretraining_corpus: what sentences come from; it may be the same.
+      spans: salient spans of the pre-training corpus.
+      encoder: the encoder that all begin with.
+    """
+
+    corpus: epath.Path
+    pretraining_corpus: epath.Path
+    spans: epath.Path
+    encoder: epath.Path
+
+    def digests(self) -> dict[str, str]:
+        """What tells each of them from another of its kind."""
+        kinds = {'pretraining_corpus': 'corpus'}
+        return {role: open_artifact(path, kinds.get(role, role)).digest for role, path in vars(self).items()}
+
+
 class _Stages:
     """The commands, and where what they make lies."""
 
-    def __init__(
-        self, corpus: epath.Path, spans: epath.Path, encoder: epath.Path, output: epath.Path, seed: int
-    ) -> None:
-        self.corpus, self.spans, self.encoder = corpus, spans, encoder
+    def __init__(self, inputs: Inputs, output: epath.Path, seed: int) -> None:
+        self.encoder = inputs.encoder
+        self._inputs = inputs
+        self._corpus = ('--corpus', inputs.corpus)
         self._output = output
         self._directory = output / f'seed-{seed}'
         self._seed = seed
@@ -115,7 +142,8 @@ class _Stages:
         index = self.indexed(self.encoder, start)
         chosen = {'steps': steps, 'checkpoint_every': max(1, steps // 10), **settings}
         self._configured(
-            *('pretrain', '--corpus', self.corpus, '--spans', self.spans, '--encoder', self.encoder),
+            *('pretrain', *self._corpus, '--pretraining-corpus', self._inputs.pretraining_corpus),
+            *('--spans', self._inputs.spans, '--encoder', self.encoder),
             *('--embeddings', start / 'embeddings', '--index', index, '--output', run, '--overwrite'),
             *setting_arguments(chosen, 'pretrain'),
         )
@@ -124,7 +152,7 @@ class _Stages:
     def indexed(self, encoder: epath.Path, place: epath.Path) -> epath.Path:
         """Embeds the corpus and builds an index."""
         self._configured(
-            *('embed', '--corpus', self.corpus, '--encoder', encoder, '--output', place / 'embeddings', '--overwrite')
+            *('embed', *self._corpus, '--encoder', encoder, '--output', place / 'embeddings', '--overwrite')
         )
         self._configured('index', '--embeddings', place / 'embeddings', '--output', place / 'index', '--overwrite')
         return place / 'index'
@@ -132,13 +160,13 @@ class _Stages:
     def zero_shot(self, encoder: epath.Path, place: epath.Path) -> dict:
         """The metrics of a retriever on the development questions."""
         return self._evaluation(
-            place / 'zero-shot', '--encoder', encoder, '--embeddings', place / 'embeddings', '--corpus', self.corpus
+            place / 'zero-shot', '--encoder', encoder, '--embeddings', place / 'embeddings', *self._corpus
         )
 
     def finetuned(self, encoder: epath.Path, index: epath.Path, run: epath.Path, steps: int) -> epath.Path:
         """Fine-tunes, and returns the run."""
         self._configured(
-            *('finetune', '--corpus', self.corpus, '--encoder', encoder, '--embeddings', index.parent / 'embeddings'),
+            *('finetune', *self._corpus, '--encoder', encoder, '--embeddings', index.parent / 'embeddings'),
             *('--index', index, '--questions', self._output / 'train.jsonl', '--output', run, '--overwrite'),
             *setting_arguments({'max_steps': steps}, 'finetune'),
         )
@@ -147,9 +175,7 @@ class _Stages:
     def evaluated(self, model: epath.Path, index: epath.Path, place: epath.Path) -> dict:
         """The metrics of a model on the development questions."""
         embeddings = ('--embeddings', index.parent / 'embeddings')
-        return self._evaluation(
-            place / 'evaluation', '--model', model, '--index', index, '--corpus', self.corpus, *embeddings
-        )
+        return self._evaluation(place / 'evaluation', '--model', model, '--index', index, *self._corpus, *embeddings)
 
     def _evaluation(self, output: epath.Path, *arguments) -> dict:
         questions = ('--questions', self._output / 'dev.jsonl')
@@ -209,12 +235,9 @@ def _write_split(questions: epath.PathLike, output: epath.Path) -> None:
         write_questions(output / name, part)
 
 
-def _require_same(
-    output: epath.Path, config: Config, *, questions: epath.PathLike, **artifacts: epath.PathLike
-) -> None:
+def _require_same(inputs: Inputs, output: epath.Path, config: Config, questions: epath.PathLike) -> None:
     """Writes down what the directory is made from; refuses one that was made from something else."""
-    digests = {kind: open_artifact(path, kind).digest for kind, path in artifacts.items()}
-    digests['questions'] = file_checksum(questions)
+    digests = inputs.digests() | {'questions': file_checksum(questions)}
     recipe = json.dumps({'inputs': digests, 'configuration': config_to_dict(config)}, indent=2)
     path = output / 'ablations.json'
     if path.exists() and path.read_text() != recipe:

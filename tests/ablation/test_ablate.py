@@ -7,6 +7,7 @@ import pytest
 
 from realm_tf.ablation.ablate import ablate
 from realm_tf.ablation.rows import rows_named
+from realm_tf.artifacts import open_artifact
 from realm_tf.corpus.questions import dev_split, read_questions
 from realm_tf.errors import RealmError
 
@@ -48,15 +49,23 @@ def test_what_things_take_is_measured_before_a_budget_is_refused(inputs):
 
 
 @pytest.mark.slow
-def test_rows_are_trained_and_a_second_run_makes_nothing_again(inputs):
-    *_, output, config = inputs
+def test_rows_are_trained_and_a_second_run_makes_nothing_again(inputs, news):
+    corpus, _, *rest, output, config = inputs
+    # Sentences of another corpus; the spans are its.
+    inputs = (corpus, news / 'spans', *rest, output, config)
     # The sizes that a budget would have given: with a small one, all stages are run all the same.
     output.mkdir()
     rows = rows_named(['realm', 'reset-retriever', 'start'])
     chosen_for = {'budget_hours': 0.1, 'seeds': 1, 'rows': [row.directory for row in rows]}
     sizes = {'pretraining_steps': 4, 'refreshes': 1, 'finetuning_steps': 2}
     (output / 'sizes.json').write_text(json.dumps({'for': chosen_for, 'sizes': sizes}))
-    table = ablate(*inputs, budget_hours=0.1, rows=rows).read_text()
+
+    def run():
+        return ablate(*inputs, budget_hours=0.1, rows=rows, pretraining_corpus=news / 'corpus')
+
+    table = run().read_text()
+    trained = json.loads((output / 'seed-0' / 'realm' / 'run.json').read_text())['inputs']
+    assert trained['pretraining_corpus'] == open_artifact(news / 'corpus', 'corpus').digest
     assert all(f'| {row.name} |' in table for row in rows) and '4 steps of pre-training with 1 refreshes' in table
     places = output / 'seed-0' / 'rows'
     embedded = {
@@ -66,7 +75,7 @@ def test_rows_are_trained_and_a_second_run_makes_nothing_again(inputs):
     # Rows with the same retriever embed alike, others do not.
     assert embedded['reset-retriever'] == embedded['start'] != embedded['realm']
     made = {path: path.stat().st_mtime_ns for path in places.rglob('manifest.json')}
-    assert ablate(*inputs, budget_hours=0.1, rows=rows).read_text() == table
+    assert run().read_text() == table
     assert {path: path.stat().st_mtime_ns for path in places.rglob('manifest.json')} == made
 
     with pytest.raises(RealmError, match='holds ablations of other inputs or settings'):

@@ -5,28 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from beam_jobs import build_corpus, tag_spans
-from beam_jobs.options import parse
 from realm_tf.artifacts import open_artifact
 from realm_tf.cli import realm
 from realm_tf.errors import RealmError
-
-
-@pytest.fixture(scope='module')
-def news(tmp_path_factory, vocabulary_path, tiny_config):
-    """A corpus of news, and its spans."""
-    directory = tmp_path_factory.mktemp('news')
-    documents = [
-        {'id': f'{day}', 'title': '', 'text': f'On {day} June {1900 + day} a fair was held in Dorn. Many came.'}
-        for day in range(1, 25)
-    ]
-    (directory / 'news.jsonl').write_text(''.join(json.dumps(document) + '\n' for document in documents))
-    arguments = ['--input', str(directory / 'news.jsonl'), '--vocabulary', str(vocabulary_path)]
-    arguments += ['--output', str(directory / 'corpus')]
-    build_corpus.run(parse(arguments, build_corpus.__name__, build_corpus.BuildCorpusOptions), tiny_config)
-    arguments = ['--corpus', str(directory / 'corpus'), '--output', str(directory / 'spans')]
-    tag_spans.run(parse(arguments, tag_spans.__name__, tag_spans.TagSpansOptions), tiny_config)
-    return directory
 
 
 def test_sentences_come_from_the_one_and_candidates_from_the_other(
