@@ -35,6 +35,7 @@ def main(corpus, encoder, embeddings_path, index, questions, number, batch_sizes
     from benchmarks.tpu_step import training_step
     from realm_tf.corpus.block_store import BlockStore
     from realm_tf.corpus.questions import read_questions
+    from realm_tf.evaluation.answers import blocks_with_answers
     from realm_tf.search.embeddings import Embeddings
     from realm_tf.search.index import open_index
     from realm_tf.training.finetuning_batch import FinetuningBatches
@@ -45,7 +46,7 @@ def main(corpus, encoder, embeddings_path, index, questions, number, batch_sizes
     asked = read_questions(questions).questions[:number]
     started = time.process_time()
     searcher = open_index(index, embeddings.artifact)
-    batches = FinetuningBatches(store, asked, config)
+    batches = FinetuningBatches(store, asked, blocks_with_answers(store, asked, config.finetune.answer_match), config)
     labelled = time.process_time() - started
     embed = tf.function(Encoder.open(encoder).retriever(config).embed_queries, reduce_retracing=True)
     step = training_step('finetune', config, tf.distribute.get_strategy())

@@ -106,7 +106,7 @@ def evaluate_retriever(
     searcher = ExactSearcher.build(embeddings.shards)
     found = _found_by_encoder(encoder_path, corpus, embeddings, searcher, questions, config)
     labels = _Labels(corpus, questions, config)
-    metrics = labels.counts() | labels.recall(found)
+    metrics = labels.counts() | labels.recall(found, labels.hits(found))
     with make_artifact(
         output, KIND, configuration=recipe(config, *RECIPE), inputs=inputs, overwrite=overwrite
     ) as draft:
@@ -180,9 +180,10 @@ def evaluate_model(
             np.full((len(texts), 1), -1, np.int64), np.full((len(texts), 1), -np.inf, np.float32)
         )
     labels = _Labels(corpus, questions, model.config, config.finetune.answer_match)
-    rows = {name: labels.recall(run) for name, run in runs.items()}
+    hits = {name: labels.hits(run) for name, run in runs.items()}
+    rows = {name: labels.recall(run, hits[name]) for name, run in runs.items()}
     # What each is right about, bool [questions].
-    outcomes = {name: {'recall@5': labels.hits(run)[:, :5].any(axis=1)} for name, run in runs.items()}
+    outcomes = {name: {'recall@5': of_run[:, :5].any(axis=1)} for name, of_run in hits.items()}
 
     # Reading.
     records, of_answers = [], {}
@@ -267,9 +268,8 @@ class _Labels:
         """Whether each block holds an answer, bool `[questions, k]`."""
         return hits_of(found.block_ids, self._holders)
 
-    def recall(self, found: Retrieved) -> dict[str, Any]:
+    def recall(self, found: Retrieved, hits: np.ndarray) -> dict[str, Any]:
         """Recall at every k; and that of the very document, where questions name the one they were asked of."""
-        hits = self.hits(found)
         metrics = {f'recall@{k}': value for k, value in recall_at(hits, RECALL_AT).items()}
         metrics['recall@5_interval_95'] = bootstrap_interval(hits[:, :5].any(axis=1), self._seed)
         named = [row for row, question in enumerate(self._questions) if 'document' in question.extra]

@@ -96,7 +96,9 @@ def train(
     index = open_artifact(index_path, 'index').require_input('embeddings', embeddings.artifact)
     first_generation = Generation(0, start.artifact.artifact.path, embeddings.artifact.path, index.path)
     steps, steps_of_epoch = _number_of_steps(questions, config)
-    batches = FinetuningBatches(corpus, questions, config)
+    # One pass over the corpus, for the questions of both kinds.
+    holders = blocks_with_answers(corpus, [*questions, *development], settings.answer_match)
+    batches = FinetuningBatches(corpus, questions, holders[: len(questions)], config)
     print(
         f'{len(questions)} questions, {batches.answerable} with an answer in the corpus; '
         f'{steps} steps of {settings.batch_size}.'
@@ -158,7 +160,7 @@ def train(
     if development:
         selection = Selection(
             checkpoints,
-            measurement(predictor, corpus, development, config),
+            measurement(predictor, development, holders[len(questions) :], config),
             decides='exact_match' if trains_reader else 'recall',
             every=settings.measure_every or steps_of_epoch,
             last_step=steps,
@@ -246,17 +248,20 @@ def reading_of(reader: SpanReader) -> Callable:
 
 
 def measurement(
-    make_predictor: Callable[[], Predictor], corpus: BlockStore, questions: Sequence[Question], config: Config
+    make_predictor: Callable[[], Predictor],
+    questions: Sequence[Question],
+    holders: Sequence[np.ndarray],
+    config: Config,
 ) -> Callable[[], dict[str, float]]:
     """Gives a function that measures the weights in training by some questions.
 
-    The predictor is made for each measurement, since the index that it answers from may have changed.
+    The predictor is made for each measurement, since the index that it answers from may have changed. `holders` are the
+    blocks that hold an answer of each question.
 
     Its metrics: `recall`, the share of questions with an answer in a block that is read; and if the reader is trained,
     `exact_match`.
     """
     settings = config.finetune
-    holders = blocks_with_answers(corpus, questions, settings.answer_match)
     texts = [question.text for question in questions]
 
     def measure() -> dict[str, float]:

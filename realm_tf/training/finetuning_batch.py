@@ -7,7 +7,7 @@ import numpy as np
 from realm_tf.config import Config
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question
-from realm_tf.evaluation.answers import blocks_with_answers, gold_spans
+from realm_tf.evaluation.answers import gold_spans
 from realm_tf.evaluation.retrieval import dense
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.searcher import Searcher
@@ -19,16 +19,18 @@ from realm_tf.training.train_step import Batch
 class FinetuningBatches:
     """The batches of fine-tuning.
 
-    Which blocks hold an answer is found for all questions at the start, in one pass over the corpus: a step looks up
-    what it retrieved.
+    Which blocks hold an answer is known beforehand: a step looks up what it retrieved.
 
     Args:
       corpus: the corpus.
       questions: the questions.
+      holders: the blocks that hold an answer of each, ids in ascending order, of `blocks_with_answers`.
       config: the configuration.
     """
 
-    def __init__(self, corpus: BlockStore, questions: Sequence[Question], config: Config):
+    def __init__(
+        self, corpus: BlockStore, questions: Sequence[Question], holders: Sequence[np.ndarray], config: Config
+    ):
         self._corpus = corpus
         self._questions = questions
         self._settings = config.finetune
@@ -37,7 +39,7 @@ class FinetuningBatches:
         answers = [question.answers for question in questions]
         rows = iter(self._tokenizer.tokenize_to_ragged([answer for of_one in answers for answer in of_one]).rows())
         self._answer_ids = [[next(rows) for _ in of_one] for of_one in answers]
-        self._holders = blocks_with_answers(corpus, questions, self._settings.answer_match)
+        self._holders = holders
 
     @property
     def answerable(self) -> int:

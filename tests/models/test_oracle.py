@@ -21,6 +21,7 @@ from realm_tf.config import load_config, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question
 from realm_tf.errors import RealmError
+from realm_tf.evaluation.answers import blocks_with_answers
 from realm_tf.evaluation.predictor import Predictor
 from realm_tf.models import losses
 from realm_tf.models.bert_encoder import BertEncoder
@@ -342,7 +343,7 @@ def world(tmp_path_factory):
 def test_a_batch_of_questions_is_retrieved_labelled_and_packed_alike(world, tokenizer):
     config = configuration()
     questions = [Question(question['question'], tuple(question['answers'])) for question in TEXTS['questions']]
-    batches = FinetuningBatches(world.corpus, questions, config)
+    batches = FinetuningBatches(world.corpus, questions, blocks_with_answers(world.corpus, questions), config)
     retriever = world.model.retriever()
     made = batches.of_questions(
         np.arange(len(questions)),

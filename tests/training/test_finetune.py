@@ -15,6 +15,7 @@ from realm_tf.config import load_config, recipe, sections_of_finetuning
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question, read_questions
 from realm_tf.errors import RealmError
+from realm_tf.evaluation.answers import blocks_with_answers
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.index import open_index
 from realm_tf.training import finetune
@@ -98,7 +99,7 @@ def test_patterns_have_gold_spans_where_they_match(tiny_corpus, tiny_embeddings,
     questions = [Question('When?', (r'\d+ May 18\d\d',), True), Question('When?', ('1 May 1800', '2 May 1801'))]
     config = load_config('tiny', overrides=SETTINGS | {'finetune.reader_blocks': 80})
     retriever = Encoder.open(tiny_encoder).retriever(config)
-    batch = FinetuningBatches(corpus, questions, config).of_questions(
+    batch = FinetuningBatches(corpus, questions, blocks_with_answers(corpus, questions), config).of_questions(
         np.array([0, 1]),
         lambda ids: np.asarray(retriever.embed_queries(ids)),
         embeddings,

@@ -16,6 +16,7 @@ from realm_tf.config import load_config, recipe, sections_of_finetuning
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import read_questions
 from realm_tf.errors import RealmError
+from realm_tf.evaluation.answers import blocks_with_answers
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.index import open_index
 from realm_tf.text.packing import pack_documents
@@ -72,7 +73,7 @@ def step(two_towers, tiny_corpus, tiny_embeddings, first, tiny_questions):
 
     def make(**settings):
         config = load_config('tiny', overrides=SETTINGS | {f'finetune.{name}': v for name, v in settings.items()})
-        batch = FinetuningBatches(corpus, questions, config).of_questions(
+        batch = FinetuningBatches(corpus, questions, blocks_with_answers(corpus, questions), config).of_questions(
             np.arange(4), lambda ids: np.asarray(two_towers.embed_queries(ids)), embeddings, searcher
         )
         reader = make_reader(config) if config.finetune.objective == 'joint' else None

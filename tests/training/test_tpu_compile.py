@@ -14,6 +14,7 @@ from realm_tf.config import load_config
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question
 from realm_tf.corpus.span_store import SpanStore
+from realm_tf.evaluation.answers import blocks_with_answers
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.index import open_index
 from realm_tf.training.current_index import CurrentIndex
@@ -39,7 +40,7 @@ def test_the_batch_that_is_compiled_for_is_the_one_that_is_made(
     questions = [Question(f'Who founded {town}?', (town,)) for town in ('Alba', 'Brevo', 'Cardo', 'Dorn')]
 
     def batch_of_questions(config):
-        batches = FinetuningBatches(corpus, questions, config)
+        batches = FinetuningBatches(corpus, questions, blocks_with_answers(corpus, questions), config)
         return batches.of_questions(
             np.arange(4), lambda ids: np.asarray(retriever.embed_queries(ids)), embeddings, searcher
         )
