@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -58,10 +57,7 @@ def test_help_needs_no_tensorflow():
         'except SystemExit: pass\n'
         'assert not {"tensorflow", "keras", "apache_beam", "numpy"} & set(sys.modules), sys.modules\n'
     )
-    started = time.monotonic()
     subprocess.run([sys.executable, '-c', program], check=True, capture_output=True)
-    # About a tenth of a second; the limit leaves room for a busy machine, and none for an import of TensorFlow.
-    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize('command', COMMANDS, ids=' '.join)
