@@ -67,8 +67,8 @@ def ablate(
     stages = _Stages(inputs, output, config.seed)
     sizes = _sizes(stages, output, budget_hours, seeds, rows)
     print(
-        f'Each pre-training takes {sizes.pretraining_steps} steps and {sizes.refreshes} refreshes, each fine-tuning at '
-        f'most {sizes.finetuning_steps} steps.\n'
+        f'Steps of each pre-training: {sizes.pretraining_steps}; refreshes of its index: {sizes.refreshes}; '
+        f'steps of each fine-tuning, at most: {sizes.finetuning_steps}.\n'
     )
     results = []
     for seed in range(config.seed, config.seed + seeds):

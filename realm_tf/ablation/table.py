@@ -25,7 +25,7 @@ def ablation_table(rows: Sequence[Row], results: Sequence[Mapping[str, Mapping]]
       the seeds: they say nothing of the luck of a seed, which the standard deviation after ± does.
     """
     questions = results[0][rows[0].name]['finetuned']['questions']
-    lines = [_line(row, results, sizes) for row in rows]
+    lines = [_line(row, results) for row in rows]
     orders = [
         f'By {what}, the paper: {_order({row.name: getattr(row, of_paper) for row in rows})}. '
         f'Here: {_order({row.name: _mean(row, results, part, metric) for row in rows})}.'
@@ -35,17 +35,16 @@ def ablation_table(rows: Sequence[Row], results: Sequence[Mapping[str, Mapping]]
         )
     ]
     sentence = (
-        f'{questions:,} development questions, {len(results)} seed{"s" if len(results) > 1 else ""}; '
-        f'{sizes.pretraining_steps:,} steps of pre-training with {sizes.refreshes} refreshes, at most '
+        f'{questions:,} development questions, {_counted(len(results), "seed", "s")}; '
+        f'{sizes.pretraining_steps:,} steps of pre-training with {_counted(sizes.refreshes, "refresh", "es")}, at most '
         f'{sizes.finetuning_steps:,} of fine-tuning.'
     )
     return f'{sentence}\n{_HEAD}' + '\n'.join(lines) + '\n\n' + '\n\n'.join(orders) + '\n'
 
 
-def _line(row: Row, results: Sequence[Mapping[str, Mapping]], sizes: Sizes) -> str:
-    # The paper's is 30 times staler; here the index of the start stays, which is as many times as there are refreshes.
-    name = f'{row.name}, {sizes.refreshes} times staler' if row.directory == STALE else row.name
-    cells = [name]
+def _line(row: Row, results: Sequence[Mapping[str, Mapping]]) -> str:
+    # The paper's is refreshed 30 times more seldom; here the index of the start stays.
+    cells = [f'{row.name}, never refreshed' if row.directory == STALE else row.name]
     for part, metric in (('finetuned', 'exact_match'), ('zero_shot', 'recall@5')):
         low, high = _interval(row, results, part, metric)
         cells += [_with_deviation(_values(row, results, part, metric)), f'{100 * low:.1f} – {100 * high:.1f}']
@@ -69,6 +68,10 @@ def _interval(row: Row, results: Sequence[Mapping[str, Mapping]], part: str, met
 def _with_deviation(values: Sequence[float]) -> str:
     mean = f'{100 * statistics.mean(values):.1f}'
     return mean if len(values) == 1 else f'{mean} ± {100 * statistics.stdev(values):.1f}'
+
+
+def _counted(number: int, noun: str, ending: str) -> str:
+    return f'{number:,} {noun}{"" if number == 1 else ending}'
 
 
 def _order(values: Mapping[str, float]) -> str:

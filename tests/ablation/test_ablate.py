@@ -66,7 +66,7 @@ def test_rows_are_trained_and_a_second_run_makes_nothing_again(inputs, news):
     table = run().read_text()
     trained = json.loads((output / 'seed-0' / 'realm' / 'run.json').read_text())['inputs']
     assert trained['pretraining_corpus'] == open_artifact(news / 'corpus', 'corpus').digest
-    assert all(f'| {row.name} |' in table for row in rows) and '4 steps of pre-training with 1 refreshes' in table
+    assert all(f'| {row.name} |' in table for row in rows) and '4 steps of pre-training with 1 refresh,' in table
     places = output / 'seed-0' / 'rows'
     embedded = {
         row.directory: json.loads((places / row.directory / 'embeddings' / 'manifest.json').read_text())['files']
