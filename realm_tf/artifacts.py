@@ -21,6 +21,9 @@ MANIFEST = 'manifest.json'
 RECIPE = 'recipe.json'
 FORMAT_VERSION = 1
 
+# Of inputs whose role is not called as their kind is.
+_KINDS = {'pretraining_corpus': 'corpus', 'calibration': 'evaluation'}
+
 
 @dataclasses.dataclass(frozen=True)
 class Artifact:
@@ -120,6 +123,17 @@ def open_artifact(path: epath.PathLike, kind: str | None = None) -> Artifact:
                 f'{path} is damaged: {name} is missing or not {expected["bytes"]} bytes long. Make it again.'
             )
     return artifact
+
+
+def input_digests(**paths: epath.PathLike | None) -> dict[str, str]:
+    """The digests of artefacts that something is made from, by role; those that are None are left out.
+
+    Raises:
+      RealmError: as `open_artifact` does, if one is not of the kind that its role says.
+    """
+    return {
+        role: open_artifact(path, _KINDS.get(role, role)).digest for role, path in paths.items() if path is not None
+    }
 
 
 def is_published(path: epath.PathLike, kind: str) -> bool:

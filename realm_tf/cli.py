@@ -551,20 +551,14 @@ def quickstart(workdir, preset, seed):
     run_quickstart(workdir, preset, seed)
 
 
-# Of inputs whose role is not called as their kind is.
-_KINDS = {'pretraining_corpus': 'corpus', 'calibration': 'evaluation'}
-
-
 def _inputs(**paths: str | None) -> dict[str, str]:
     """Digests of artefacts by role; of a training in progress, what is read is not removed."""
-    from realm_tf.artifacts import open_artifact
+    from realm_tf.artifacts import input_digests
     from realm_tf.training.leases import lease_while_running
 
-    digests = {}
-    for role, path in paths.items():
-        if path is not None:
-            digests[role] = open_artifact(path, _KINDS.get(role, role)).digest
-            lease_while_running(path)
+    digests = input_digests(**paths)
+    for role in digests:
+        lease_while_running(paths[role])
     return digests
 
 

@@ -11,7 +11,7 @@ from etils import epath
 from realm_tf.ablation.rows import REALM, ROWS, START, TRAININGS, Row
 from realm_tf.ablation.sizes import Costs, Sizes, choose_sizes
 from realm_tf.ablation.table import ablation_table
-from realm_tf.artifacts import file_checksum, open_artifact, write_text_whole
+from realm_tf.artifacts import file_checksum, input_digests, write_text_whole
 from realm_tf.commands import run_realm, setting_arguments
 from realm_tf.config import Config, config_to_dict, to_yaml
 from realm_tf.corpus.questions import dev_split, read_questions, say_what_was_left_out, write_questions
@@ -50,8 +50,7 @@ def ablate(
       budget_hours: hours for everything, on this machine.
       seeds: how often everything is done, with seeds that follow each other.
       rows: which rows are made.
-      pretraining_corpus: the pre-training corpus, which sentences come from; None: the knowledge corpus, as in the
-        paper's table.
+      pretraining_corpus: the pre-training corpus, which sentences come from; None: the knowledge corpus.
 
     Returns:
       The path of the table, in Markdown.
@@ -61,8 +60,8 @@ def ablate(
     """
     output = epath.Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    inputs = Inputs(*map(epath.Path, (corpus, pretraining_corpus or corpus, spans, encoder)))
-    _require_same(inputs, output, config, questions)
+    inputs = _Inputs(corpus, pretraining_corpus, spans, encoder)
+    _require_same(output, config, questions, **vars(inputs))
     _write_split(questions, output)
     stages = _Stages(inputs, output, config.seed)
     sizes = _sizes(stages, output, budget_hours, seeds, rows)
@@ -81,32 +80,27 @@ def ablate(
 
 
 @dataclasses.dataclass(frozen=True)
-class Inputs:
+class _Inputs:
     """What every row is made from.
 
     Attributes:
       corpus: the knowledge corpus.
-      pretraining_corpus: what sentences come from; it may be the same.
+      pretraining_corpus: what sentences come from; None: the knowledge corpus.
       spans: salient spans of the pre-training corpus.
       encoder: the encoder that all begin with.
     """
 
-    corpus: epath.Path
-    pretraining_corpus: epath.Path
-    spans: epath.Path
-    encoder: epath.Path
-
-    def digests(self) -> dict[str, str]:
-        """What tells each of them from another of its kind."""
-        kinds = {'pretraining_corpus': 'corpus'}
-        return {role: open_artifact(path, kinds.get(role, role)).digest for role, path in vars(self).items()}
+    corpus: epath.PathLike
+    pretraining_corpus: epath.PathLike | None
+    spans: epath.PathLike
+    encoder: epath.PathLike
 
 
 class _Stages:
     """The commands, and where what they make lies."""
 
-    def __init__(self, inputs: Inputs, output: epath.Path, seed: int) -> None:
-        self.encoder = inputs.encoder
+    def __init__(self, inputs: _Inputs, output: epath.Path, seed: int) -> None:
+        self.encoder = epath.Path(inputs.encoder)
         self._inputs = inputs
         self._corpus = ('--corpus', inputs.corpus)
         self._output = output
@@ -141,8 +135,9 @@ class _Stages:
         start = self._output / 'start'
         index = self.indexed(self.encoder, start)
         chosen = {'steps': steps, 'checkpoint_every': max(1, steps // 10), **settings}
+        sentences = self._inputs.pretraining_corpus
         self._configured(
-            *('pretrain', *self._corpus, '--pretraining-corpus', self._inputs.pretraining_corpus),
+            *('pretrain', *self._corpus, *(('--pretraining-corpus', sentences) if sentences else ())),
             *('--spans', self._inputs.spans, '--encoder', self.encoder),
             *('--embeddings', start / 'embeddings', '--index', index, '--output', run, '--overwrite'),
             *setting_arguments(chosen, 'pretrain'),
@@ -235,9 +230,11 @@ def _write_split(questions: epath.PathLike, output: epath.Path) -> None:
         write_questions(output / name, part)
 
 
-def _require_same(inputs: Inputs, output: epath.Path, config: Config, questions: epath.PathLike) -> None:
+def _require_same(
+    output: epath.Path, config: Config, questions: epath.PathLike, **artifacts: epath.PathLike | None
+) -> None:
     """Writes down what the directory is made from; refuses one that was made from something else."""
-    digests = inputs.digests() | {'questions': file_checksum(questions)}
+    digests = input_digests(**artifacts) | {'questions': file_checksum(questions)}
     recipe = json.dumps({'inputs': digests, 'configuration': config_to_dict(config)}, indent=2)
     path = output / 'ablations.json'
     if path.exists() and path.read_text() != recipe:
