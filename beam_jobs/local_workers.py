@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
+from typing import NoReturn
 
 import psutil
 from apache_beam.portability.api import endpoints_pb2
@@ -93,6 +94,25 @@ def kill_workers() -> None:
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def end_at_once(sentence: str, status: int) -> NoReturn:
+    """Ends this process from a signal handler, with its workers, without unwinding.
+
+    An exception instead is lost where the signal falls into code that catches everything, and unwinding waits for
+    Beam's threads, which wait for workers that are gone.
+
+    Args:
+      sentence: what goes to standard error.
+      status: the exit status.
+    """
+    # That the workers end now is no news.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    logging.disable()
+    kill_workers()
+    # Past the buffer, which the interrupted code may be writing to; behind what may be a progress bar.
+    os.write(sys.stderr.fileno(), f'\n{sentence}\n'.encode())
+    os._exit(status)
 
 
 def _nurse(orders: Connection, other_end: Connection, imports: str | None) -> None:

@@ -6,6 +6,7 @@ import logging
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
@@ -17,11 +18,12 @@ from apache_beam.options.pipeline_options import (
     WorkerOptions,
 )
 
-from beam_jobs.local_workers import exit_code_of_failed, kill_workers, make_runner
+from beam_jobs.local_workers import end_at_once, exit_code_of_failed, kill_workers, make_runner
 from realm_tf.config import Config, load_config, parse_overrides
 from realm_tf.errors import RealmError
 
 LOCAL_RUNNER = 'FnApiRunner'
+_SECONDS_UNTIL_SIGNAL = 1.0
 
 
 class JobOptions(PipelineOptions):
@@ -53,26 +55,18 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
       run: does the work, given pipeline options and configuration.
       options_class: the job's own options.
     """
-    received: list[int] = []
 
     def stop(number: int, frame) -> None:
-        received.append(number)
-        # What Beam says of its own end is of no use to anyone.
-        logging.disable()
-        # First the workers: Beam would wait for ever for one that has started and not yet reported.
-        kill_workers()
-        raise KeyboardInterrupt
+        end_at_once('Interrupted. The same command goes on from here.', 128 + number)
 
     def child_ended(number: int, frame) -> None:
         code = exit_code_of_failed()
-        if code is not None and not received:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            logging.disable()
-            kill_workers()
+        if code is not None:
             how = f'signal {-code}, as when memory runs out' if code < 0 else f'exit status {code}'
-            raise RealmError(
-                f'A worker process ended ({how}). The same command goes on from here; fewer --num_workers need less '
-                'memory.'
+            end_at_once(
+                f'realm: A worker process ended ({how}). The same command goes on from here; fewer --num_workers need '
+                'less memory.',
+                2,
             )
 
     signal.signal(signal.SIGCHLD, child_ended)
@@ -84,16 +78,16 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         run(options, load_config(values.preset, values.config, parse_overrides(values.set)))
     except DryRun as message:
         print(message)
-    # Beam makes errors of its own of what a worker raises, and of an interrupt where the work is done in this process.
-    except BaseException as error:
-        if received:
-            print('Interrupted. The same command goes on from here.', file=sys.stderr)
-            sys.exit(128 + received[0])
+    # Beam makes errors of its own of what a worker raises.
+    except Exception as error:
         if (sentence := _sentence_of(error)) is None:
+            # What Beam says of a worker that ended can be here before the signal.
+            time.sleep(_SECONDS_UNTIL_SIGNAL)
             raise
         print(f'realm: {sentence}', file=sys.stderr)
         sys.exit(2)
     finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         kill_workers()
 
 

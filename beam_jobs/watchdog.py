@@ -1,10 +1,8 @@
 """Ends a job in which nothing happens any more."""
 
-import os
 import signal
-import sys
 
-from beam_jobs.local_workers import kill_workers
+from beam_jobs.local_workers import end_at_once
 
 
 class Watchdog:
@@ -36,7 +34,4 @@ class Watchdog:
         signal.setitimer(signal.ITIMER_REAL, self._seconds)
 
     def _bite(self, number: int, frame) -> None:
-        print(f'realm: {self._sentence}', file=sys.stderr, flush=True)
-        kill_workers()
-        # Without unwinding: what hangs would be waited for.
-        os._exit(2)
+        end_at_once(f'realm: {self._sentence}', 2)
