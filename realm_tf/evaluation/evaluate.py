@@ -28,7 +28,7 @@ from realm_tf.evaluation.metrics import (
 )
 from realm_tf.evaluation.predictor import Prediction, Predictor
 from realm_tf.evaluation.report import comparison_table, tables
-from realm_tf.evaluation.retrieval import Retrieved, dense, fused, hits_of, write_trec_run
+from realm_tf.evaluation.retrieval import Retrieved, dense, fused, hits_of, hits_of_documents, write_trec_run
 from realm_tf.progress import tracked
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.exact import ExactSearcher
@@ -269,16 +269,17 @@ class _Labels:
         return hits_of(found.block_ids, self._holders)
 
     def recall(self, found: Retrieved, hits: np.ndarray) -> dict[str, Any]:
-        """Recall at every k; and that of the very document, where questions name the one they were asked of."""
+        """Recall at every k; and among k documents that of the one that was asked of, where questions name it."""
         metrics = {f'recall@{k}': value for k, value in recall_at(hits, RECALL_AT).items()}
         metrics['recall@5_interval_95'] = bootstrap_interval(hits[:, :5].any(axis=1), self._seed)
         named = [row for row, question in enumerate(self._questions) if 'document' in question.extra]
         if named:
             block_ids = found.block_ids[named]
             documents = np.array(self._corpus.document_ids(np.maximum(block_ids, 0).reshape(-1)))
+            documents = np.where(block_ids < 0, '', documents.reshape(block_ids.shape))
             asked_of = np.array([str(self._questions[row].extra['document']) for row in named])
-            is_it = (documents.reshape(block_ids.shape) == asked_of[:, None]) & (block_ids >= 0)
-            metrics |= {f'document_recall@{k}': value for k, value in recall_at(is_it, RECALL_AT).items()}
+            hits = hits_of_documents(documents, asked_of)
+            metrics |= {f'document_recall@{k}': value for k, value in recall_at(hits, RECALL_AT).items()}
         return metrics
 
     def oracle(self, found: Retrieved) -> float:

@@ -53,7 +53,7 @@ def comparison_table(comparison: Mapping[str, Mapping[str, Any]]) -> str:
     measured = {name for row in comparison.values() for name in row}
     columns = [
         *(f'recall@{k}' for k in (1, 5, 20, 100, 1000)),
-        'document_recall@5',
+        *(f'document_recall@{k}' for k in (1, 5, 20)),
         'exact_match',
         'exact_match_interval_95',
         'exact_match_of_summed',

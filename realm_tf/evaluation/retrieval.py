@@ -86,6 +86,25 @@ def hits_of(block_ids: np.ndarray, holders: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([np.isin(row, of_row) for row, of_row in zip(block_ids, holders, strict=True)])
 
 
+def hits_of_documents(documents: np.ndarray, asked_of: np.ndarray) -> np.ndarray:
+    """Which of the documents that blocks were found of are the one asked of.
+
+    A document counts once, at the place of its best block, however many of its blocks were found.
+
+    Args:
+      documents: ids of the blocks' documents, best first, str `[questions, k]`; empty where there is no block.
+      asked_of: id of the document of each question, str `[questions]`.
+
+    Returns:
+      Bool `[questions, k]`, a column for each document; False where there are fewer.
+    """
+    hits = np.zeros(documents.shape, bool)
+    for of_question, of_row, asked in zip(hits, documents, asked_of, strict=True):
+        distinct = of_row[np.sort(np.unique(of_row, return_index=True)[1])]
+        of_question[: len(distinct)] = distinct == asked
+    return hits
+
+
 def write_trec_run(path: epath.PathLike, run: Retrieved, tag: str, k: int) -> None:
     """Writes the best k blocks of each question in the form of TREC: question, Q0, block, rank, score, tag.
 

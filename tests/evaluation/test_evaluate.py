@@ -14,7 +14,7 @@ from realm_tf.evaluation.abstention import applied, area_under_curve, risk_cover
 from realm_tf.evaluation.bm25 import bm25
 from realm_tf.evaluation.metrics import question_word
 from realm_tf.evaluation.predictor import Prediction, Span
-from realm_tf.evaluation.retrieval import Retrieved, fused, write_trec_run
+from realm_tf.evaluation.retrieval import Retrieved, fused, hits_of_documents, write_trec_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 RETRIEVED_BY = [
@@ -169,6 +169,12 @@ def test_fusion_sums_reciprocal_ranks():
     found = fused([one, other])
     assert found.block_ids.tolist() == [[2, 4, 5], [1, 3, -1]]
     assert found.scores[0] == pytest.approx([1 / 62 + 1 / 61, 1 / 61, 1 / 62])
+
+
+def test_a_document_counts_once_where_its_best_block_is():
+    documents = np.array([['a', 'a', 'b', 'a', 'c'], ['c', 'b', 'b', '', ''], ['a', '', '', '', '']])
+    hits = hits_of_documents(documents, np.array(['b', 'd', 'a']))
+    assert [np.flatnonzero(row).tolist() for row in hits] == [[1], [], [0]]
 
 
 def test_a_run_leaves_out_what_is_missing(tmp_path):
