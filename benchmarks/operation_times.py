@@ -2,6 +2,7 @@
 
     python -m benchmarks.operation_times encoder --case MiniLM --precision bfloat16
     python -m benchmarks.operation_times training-step --precision bfloat16
+    python -m benchmarks.operation_times finetuning-step --preset small --set finetune.batch_size=8
     python -m benchmarks.operation_times serving --model model
 
 Operations that TensorFlow has fused carry the name of the fused kernel. One runs after another, so that the times add
@@ -59,6 +60,24 @@ def training_step(name, precision, passes):
 
     step = step_of(training_cases.CASES[name], precision)
     print_times(f'{name}, {precision}', step, passes)
+
+
+@main.command()
+@click.option('--preset', default='paper', show_default=True, help='Settings to start from.')
+@click.option('--set', 'assignments', multiple=True, metavar='NAME=VALUE', help='A setting, over the preset.')
+@_passes
+def finetuning_step(preset, assignments, passes):
+    """A step of fine-tuning, of query tower and reader: forward, backward and update. Its inputs hold no padding."""
+    one_at_a_time()
+    import tensorflow as tf
+
+    from benchmarks.tpu_step import batch_specs, training_step
+    from realm_tf.config import load_config, parse_overrides
+
+    config = load_config(preset, overrides=parse_overrides(assignments))
+    batch = {name: tf.ones(spec.shape, spec.dtype) for name, spec in batch_specs('finetune', config).items()}
+    step = training_step('finetune', config, tf.distribute.get_strategy())
+    print_times(f'{config.finetune.batch_size} questions, {config.precision}', lambda: step(batch), passes)
 
 
 @main.command()
