@@ -19,6 +19,7 @@ import click
 from benchmarks import encoder_cases, training_cases
 from benchmarks.encoder import token_ids
 from benchmarks.machine import machine
+from realm_tf.environment import assume_frozen_weights
 
 _SMALLEST_SHARE = 0.01
 _QUESTION = 'who was the first man on the moon'
@@ -39,6 +40,7 @@ def main():
 def encoder(name, precision, passes):
     """A forward pass of the encoder, which embedding is."""
     one_at_a_time()
+    assume_frozen_weights()
     from benchmarks.encoder_forward import forward_pass
 
     case = encoder_cases.CASES[name]
@@ -86,6 +88,7 @@ def finetuning_step(preset, assignments, passes):
 def serving(model, passes):
     """A question, answered by an export."""
     one_at_a_time()
+    assume_frozen_weights()
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
 

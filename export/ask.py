@@ -16,6 +16,7 @@ from export.answers import Answer, answers_of
 from export.errors import for_people
 from export.versions import KIND, newest_version
 from realm_tf.artifacts import open_artifact
+from realm_tf.environment import assume_frozen_weights
 from realm_tf.errors import RealmError
 
 
@@ -60,6 +61,7 @@ def ask(model, top, questions):
     for question in questions:
         if not question.strip():
             raise RealmError('The question is empty.')
+    assume_frozen_weights()
     answerer = Answerer(model)
     for number, question in enumerate(questions or _typed()):
         if number:

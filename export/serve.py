@@ -17,6 +17,7 @@ import click
 from export.errors import for_people
 from export.versions import KIND, newest_version
 from realm_tf.artifacts import open_artifact
+from realm_tf.environment import assume_frozen_weights
 from realm_tf.errors import RealmError
 
 
@@ -43,6 +44,7 @@ def serve(model, host, port, grpc_port, max_batch, max_waiting, max_seconds):
     logging.basicConfig(format='%(asctime)s %(message)s', stream=sys.stderr)
     from export.serving.batching import Limits
 
+    assume_frozen_weights()
     limits = Limits(max_batch=max_batch, max_waiting=max_waiting, max_seconds=max_seconds)
     asyncio.run(_serve(model, listening, host, grpc_port, limits))
 

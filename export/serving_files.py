@@ -24,6 +24,8 @@ _WARM_UP_QUESTIONS = 8
 # What a process takes without a model, and what a string of a tensor takes beside its bytes.
 _RUNTIME_BYTES = 600 << 20
 _STRING_BYTES = 24 + 16
+# Tower and reader to answer, the tower to retrieve and to embed a query or a document, the reader to read.
+_NETWORKS_OF_SIGNATURES = 6
 _MIB = 1 << 20
 
 _TEMPLATES = jinja2.Environment(
@@ -113,8 +115,12 @@ def memory_bytes(model_bytes: int, num_blocks: int, config: Config) -> int:
     Returns:
       Bytes, a multiple of 256 MiB.
     """
-    version = model_bytes + 2 * num_blocks * _STRING_BYTES
     encoder, finetune = config.encoder, config.finetune
+    # What each signature runs on has its dense weights laid out for the processor, beside those of the model.
+    bytes_of_weight = 4 if config.precision == 'float32' else 2
+    weights = encoder.num_layers * encoder.hidden_size * (4 * encoder.hidden_size + 2 * encoder.intermediate_size)
+    laid_out = _NETWORKS_OF_SIGNATURES * bytes_of_weight * weights
+    version = model_bytes + 2 * num_blocks * _STRING_BYTES + laid_out
     inputs = PART * finetune.reader_blocks
     length = finetune.reader_length
     # float32: inner activations and attention of a layer, then the spans, of which three copies exist at a time.

@@ -10,6 +10,7 @@ import sys
 import click
 
 from realm_tf import __version__
+from realm_tf.environment import assume_frozen_weights
 from realm_tf.errors import RealmError
 
 # Commands that are programs of their own: `realm corpus build …` is `python -m beam_jobs.build_corpus …`.
@@ -455,6 +456,7 @@ def evaluate(
         raise RealmError('--model needs --index.')
     if retrieval_only and (calibration or explain):
         raise RealmError('--calibration and --explain are about answers, which --retrieval-only does not make.')
+    assume_frozen_weights()
     if explain is not None:
         from realm_tf.evaluation.evaluate import explain_question
 

@@ -1,6 +1,7 @@
-"""What this program runs on: ScaNN, or the sentence that says which TensorFlow it fits; the processor."""
+"""What this program runs on: ScaNN, or the sentence that says which TensorFlow it fits; the processor; oneDNN."""
 
 import importlib.metadata
+import os
 import pathlib
 import platform
 from types import ModuleType
@@ -26,6 +27,32 @@ def import_scann() -> ModuleType:
             'pip install "scann[tf]==1.4.2" "tensorflow==2.20.*", or build the index with index.searcher=exact.'
         ) from error
     return scann
+
+
+_FROZEN_WEIGHTS = 'TF_ONEDNN_ASSUME_FROZEN_WEIGHTS'
+
+
+def assume_frozen_weights() -> None:
+    """Tells TensorFlow that no weights change in this process; to be called before it runs a model.
+
+    oneDNN then lays the weights of dense layers out once, as the processor multiplies them, and keeps that copy beside
+    them; without, products with a bias do not use all that AMX can do. A user's own setting of the variable stays. What
+    it may not be set for is refused by `require_changing_weights`.
+    """
+    os.environ.setdefault(_FROZEN_WEIGHTS, '1')
+
+
+def require_changing_weights() -> None:
+    """Checks that TensorFlow will see weights change; with `assume_frozen_weights` it computes with the first for ever.
+
+    Raises:
+      RealmError: if the environment says that they do not.
+    """
+    if os.environ.get(_FROZEN_WEIGHTS, '0').lower() not in ('0', 'false'):
+        raise RealmError(
+            f'The environment variable {_FROZEN_WEIGHTS} is set, with which TensorFlow would not see the weights '
+            'change in training. Unset it: it is for processes that only embed or answer.'
+        )
 
 
 def processor() -> str:

@@ -12,6 +12,7 @@ from etils import epath
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.duplicates import hashes_of_blocks
 from realm_tf.embedding.reuse import ReusableEmbeddings
+from realm_tf.environment import assume_frozen_weights
 from realm_tf.errors import RealmError
 from realm_tf.text.packing import MAX_TITLE_LENGTH, pack_documents
 from realm_tf.text.ragged import Ragged
@@ -36,7 +37,7 @@ class BlockEmbedder:
     """Embeds blocks of a corpus, in batches of about equal length."""
 
     def __init__(self, corpus: str, encoder: str, tokens_per_batch: int, threads: int, reuse: str | None = None):
-        """Loads the SavedModel and settles TensorFlow's threads, which must not have started in this process.
+        """Loads the SavedModel, and settles how TensorFlow runs in this process, where it must not have started.
 
         Args:
           corpus: the corpus.
@@ -48,6 +49,7 @@ class BlockEmbedder:
         # Here, and not at the top: a driver that starts workers, or finds nothing to do, needs no TensorFlow.
         import tensorflow as tf
 
+        assume_frozen_weights()
         # Batches share out the cores, and each runs on one thread: sums over several would depend on their number.
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from realm_tf.environment import require_changing_weights
 from realm_tf.errors import RealmError
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.replicas import Average, global_averages
@@ -58,7 +59,11 @@ def make_train_step(
 
     Returns:
       A function of a batch that makes a step.
+
+    Raises:
+      RealmError: if the environment has TensorFlow take the weights for fixed.
     """
+    require_changing_weights()
 
     def part_of_step(part):
         with tf.GradientTape() as tape:

@@ -29,6 +29,7 @@ def test_manifests_mount_the_model_and_agree_on_memory(tiny_export):
     (container,) = deployment['spec']['template']['spec']['containers']
     assert compose['command'] == container['args'] and compose['image'] == container['image']
     assert compose['volumes'][0]['target'] == container['volumeMounts'][0]['mountPath'] == '/models/realm'
+    assert container['env'] == [{'name': name, 'value': value} for name, value in compose['environment'].items()]
     memory = int(compose['mem_limit'].removesuffix('m'))
     assert container['resources']['limits']['memory'] == f'{memory}Mi' and memory >= 768
     assert {port['targetPort'] for port in service['spec']['ports']} == {port['name'] for port in container['ports']}
