@@ -65,26 +65,32 @@ class SpanReader(keras.layers.Layer):
         ends = self.ends(ops.reshape(hidden, (-1, self.encoder.hidden_size)))
         # [batch, length, span_size] each
         starts, limits = ops.split(ops.reshape(ends, (-1, length, 2 * self.span_size)), 2, axis=2)
-        # [batch, length, max_answer_length, span_size]
-        spans = ops.relu(starts[:, :, None, :] + self._following(limits))
-        # [batch * length * max_answer_length, 1]
-        logits = self.score(self.layer_norm(ops.reshape(spans, (-1, self.span_size))))
-        logits = ops.reshape(ops.cast(logits, 'float32'), (-1, length, self.max_answer_length))
-        return logits, self._inside_block(segment_ids)
+        # One width after another: tensors of all widths at once are too large for the caches of a processor.
+        logits = [self._score(starts + of_width) for of_width in self._following(limits)]
+        # [batch, length, max_answer_length]
+        return ops.cast(ops.stack(logits, axis=2), 'float32'), self._inside_block(segment_ids)
+
+    def _score(self, spans):
+        """`[batch, length, span_size]` to `[batch, length]`."""
+        flat = ops.reshape(ops.relu(spans), (-1, self.span_size))
+        return ops.reshape(self.score(self.layer_norm(flat)), (-1, ops.shape(spans)[1]))
 
     def _following(self, values):
-        """`[batch, length, …]` to `[batch, length, max_answer_length, …]`: entry (s, w) is position s + w, 0 beyond."""
-        length = ops.shape(values)[1]
-        padding = [[0, 0], [0, self.max_answer_length - 1]] + [[0, 0]] * (len(values.shape) - 2)
-        padded = ops.pad(values, padding)
-        return ops.stack([padded[:, width : width + length] for width in range(self.max_answer_length)], axis=2)
+        """For each width w of a span, `[batch, length, …]` like the values: position s + w at position s, 0 beyond."""
+        beyond = [[0, 0] for _ in values.shape]
+        beyond[1][1] = self.max_answer_length - 1
+        padded = ops.pad(values, beyond)
+        # The gradient of a slice is a padding; that of an index would be several times slower.
+        starts = ((0, width, *[0] * (len(values.shape) - 2)) for width in range(self.max_answer_length))
+        return [ops.slice(padded, start, ops.shape(values)) for start in starts]
 
     def _inside_block(self, segment_ids):
         # A position is a wordpiece of the block if the block's segment goes on after it: the last one is its [SEP].
         # [batch, length]
-        in_block = segment_ids * ops.pad(segment_ids[:, 1:], [[0, 0], [0, 1]])
+        in_block = ops.equal(segment_ids * ops.pad(segment_ids[:, 1:], [[0, 0], [0, 1]]), 1)
+        ends_in_block = ops.stack(self._following(ops.cast(in_block, 'int32')), axis=2)
         # [batch, length, max_answer_length]
-        return ops.logical_and(ops.equal(in_block, 1)[:, :, None], ops.equal(self._following(in_block), 1))
+        return ops.logical_and(in_block[:, :, None], ops.equal(ends_in_block, 1))
 
     def get_config(self):
         return super().get_config() | {
