@@ -170,20 +170,25 @@ def _with_open_brackets_hidden(text: str) -> str:
     kept = set()
     opened = []
     num_open = dict.fromkeys(_OTHER_HALF.values(), 0)
+    num_brackets = 0
     for bracket in _BRACKETS.finditer(text):
-        if bracket[0] in num_open:
-            opened.append(bracket)
-            num_open[bracket[0]] += 1
+        num_brackets += 1
+        sign, position = bracket[0], bracket.start()
+        if sign in num_open:
+            opened.append((sign, position))
+            num_open[sign] += 1
             continue
-        wanted = _OTHER_HALF[bracket[0]]
+        wanted = _OTHER_HALF[sign]
         # Those of the other kind that were opened since have no end.
         while num_open[wanted]:
-            opening = opened.pop()
-            num_open[opening[0]] -= 1
-            if opening[0] == wanted:
+            opening, start = opened.pop()
+            num_open[opening] -= 1
+            if opening == wanted:
                 if len(opened) < _DEEPEST_BRACKETS:
-                    kept.update([opening.start(), bracket.start()])
+                    kept.update([start, position])
                 break
+    if len(kept) == num_brackets:
+        return text
     return _BRACKETS.sub(lambda bracket: bracket[0] if bracket.start() in kept else _HIDDEN[bracket[0]], text)
 
 
@@ -271,14 +276,17 @@ def _tidied(line: str) -> str:
         line = _ENTITY.sub(lambda entity: html.unescape(entity[0]), line)
     if '__' in line:
         line = _SWITCH.sub('', line)
-    line = _with_single_spaces(_INVISIBLE.sub('', line)).lstrip(f' {ITEM}')
+    if NOTHING in line or not line.isascii():
+        line = _INVISIBLE.sub('', line)
+    line = _with_single_spaces(line).lstrip(f' {ITEM}')
     if ITEM in line:
         line = _ITEM_WITHIN.sub(': ', line)
     line = _closed_up(line)
     # Whatever is left of markup, and whatever has become markup by what was taken out.
     if _SIGN.search(line):
         line = _MARK.sub(' ', line)
-    line = _with_single_spaces(line)
+    if '  ' in line or line[:1] == ' ' or line[-1:] == ' ':
+        line = _with_single_spaces(line)
     return HEADING * level + line if any(map(str.isalnum, line)) else ''
 
 
@@ -286,9 +294,11 @@ def _with_single_spaces(line: str) -> str:
     return ' '.join(line.split())
 
 
-_PARENTHESES = re.compile(r' ?([(（])([^()（）]*)([)）])')
+# They begin with what is rare: to try at every space costs more than all else here.
+_PARENTHESES = re.compile(r'[(（]([^()（）]*)[)）]')
+_OF_NOTHING = re.compile(f' ?{NOTHING}')
 _DEEPEST_PARENTHESES = 2
-_BEHIND_A_SPACE = tuple(f' {sign}' for sign in ',.;:)]')
+_LEFT_OPEN = re.compile(r'[,.;:)\]](?<=[ ,;:].)')
 _SPACE_BEFORE = re.compile(r' +([,.;:)\]])(?=\s|$)')
 _COMMAS_BEHIND = re.compile(r'([,;:])(?:\s*,)+(?=\s|$)')
 _STOP_BEHIND = re.compile(r'[,;:]\s*\.(?=\s|$)')
@@ -301,26 +311,27 @@ def _closed_up(line: str) -> str:
     """Closes what removed templates left open: `Paris ( ; ), , is` becomes `Paris, is`."""
     if '(' in line or '（' in line:
         for _ in range(_DEEPEST_PARENTHESES):
-            line = _PARENTHESES.sub(_shown_of_parentheses, line)
-    if any(sign in line for sign in _BEHIND_A_SPACE):
+            shown = _PARENTHESES.sub(_shown_of_parentheses, line)
+            if shown == line:
+                break
+            line = _OF_NOTHING.sub('', shown)
+    if _LEFT_OPEN.search(line):
         line = _SPACE_BEFORE.sub(r'\1', line)
-    line = _COMMAS_BEHIND.sub(r'\1', line)
-    line = _STOP_BEHIND.sub('.', line)
+        line = _COMMAS_BEHIND.sub(r'\1', line)
+        line = _STOP_BEHIND.sub('.', line)
     opening = _SIGN_AT_THE_START.match(line)
     return line[opening.end() :] if opening else line
 
 
 def _shown_of_parentheses(match: re.Match) -> str:
-    content = match[2]
+    content = match[1]
     # Before anything is put right, because a sign alone may be meant: (!), (?).
     if not content.strip(' \t,;:./·–—-'):
-        return ''
+        return NOTHING
     kept = _LABEL_OF_NOTHING.sub(r'\1', content)
     kept = _REPEATED_SEPARATORS.sub(lambda signs: ';' if ';' in signs[0] else ',', kept)
     kept = kept.strip().strip(',;').strip()
-    if not kept:
-        return ''
-    return f'{match[0][: match.start(2) - match.start(0)]}{kept}{match[3]}'
+    return f'{match[0][0]}{kept}{match[0][-1]}' if kept else NOTHING
 
 
 def _without_empty_sections(lines: Iterable[str], dropped_titles: Collection[str]) -> list[str]:
