@@ -22,7 +22,7 @@ from realm_tf.models.bert_encoder import BertEncoder
 def main(name: str, precision: str, token_ids: str, repetitions: int) -> None:
     """Prints the seconds of a forward pass, and the gigaflops a second of a matrix product."""
     # As the jobs and the served model do.
-    assume_frozen_weights()
+    assume_frozen_weights(precision)
     case = CASES[name]
     seconds = median_seconds(forward_pass(case, precision, np.load(token_ids)), repetitions)
     print(json.dumps([seconds, gigaflops_of_product(case, precision, repetitions)]))

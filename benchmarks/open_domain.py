@@ -11,8 +11,9 @@ are a little too good; name sets that nothing was chosen by with --test. All row
 
     python -m benchmarks.open_domain squad --train train.json --evaluate new_wiki.json --workdir squad-open
 
-trains the retriever on the paragraphs and questions of one file in the form of SQuAD, and looks for the paragraph that
-each question of the other was asked of among all of its paragraphs. Killed, the same command goes on where it was.
+trains both towers of the retriever on the paragraphs and questions of one file in the form of SQuAD, and looks for the
+paragraph that each question of the other was asked of among all of its paragraphs. Killed, the same command goes on
+where it was.
 """
 
 import json
@@ -60,8 +61,17 @@ READER = {
     'optimizer.learning_rate': 3e-5,
     'optimizer.warmup_steps': 40,
 }
-# Of SQuAD, each question's own paragraph is known.
-SQUAD_RETRIEVER = RETRIEVER | {'answer_match': 'document', 'measure_every': 50, 'optimizer.learning_rate': 3e-5}
+# A question of SQuAD is about a sentence or two of a paragraph: an embedding of all of it says little of them.
+SQUAD = {'corpus.block_length': 64, 'corpus.overlap': 1, 'corpus.num_shards': 4}
+# Each question's own paragraph is known.
+SQUAD_RETRIEVER = RETRIEVER | {
+    'answer_match': 'document',
+    'refresh': 'synchronous',
+    'refresh_every': 100,
+    'fresh_candidates': 8,
+    'max_steps': 300,
+    'optimizer.learning_rate': 2e-5,
+}
 
 
 @click.group(invoke_without_command=True)
@@ -81,7 +91,7 @@ def main(context, documents, sets, tests, workdir, assignments, workers, joint_s
         return
     if not (documents and sets and workdir):
         raise click.UsageError('Give --documents, --questions and --workdir.')
-    experiment = Experiment(workdir, assignments, workers)
+    experiment = Experiment(workdir, COMMON, assignments, workers)
     experiment.knowledge('knowledge', documents)
     experiment.encoder()
     experiment.embed('knowledge')
@@ -90,11 +100,11 @@ def main(context, documents, sets, tests, workdir, assignments, workers, joint_s
     joint = READER | {'max_steps': joint_steps or 'null'}
     trained = experiment.train('knowledge', names, 'joint', joint, start='retriever')
     for name in names:
-        experiment.evaluate(trained, 'knowledge', name, f'{name}/dev.jsonl', f'{name}-dev')
+        experiment.evaluate(trained, 'knowledge', f'{name}/dev.jsonl', f'{name}-dev')
     for given in tests:
         name = experiment.questions(given, dev=False)
         development = f'{name.removesuffix("-test")}-dev'
-        experiment.evaluate(trained, 'knowledge', name, f'{name}/train.jsonl', name, development)
+        experiment.evaluate(trained, 'knowledge', f'{name}/train.jsonl', name, development)
     experiment.print_tables()
 
 
@@ -108,17 +118,19 @@ def main(context, documents, sets, tests, workdir, assignments, workers, joint_s
 @click.option('--workers', default=2, show_default=True, help='Processes that embed the corpora.')
 def squad(train_file, evaluated_file, workdir, assignments, workers):
     """Trains the retriever on the paragraphs of one file, and looks for those of another."""
-    experiment = Experiment(workdir, assignments, workers)
+    experiment = Experiment(workdir, COMMON | SQUAD, assignments, workers)
     experiment.questions(f'train=squad:{train_file}', dev=True)
     experiment.questions(f'evaluated=squad:{evaluated_file}', dev=False)
     experiment.encoder()
     for corpus, name in (('train-corpus', 'train'), ('evaluated-corpus', 'evaluated')):
         experiment.knowledge(corpus, workdir / name / 'documents.jsonl')
         experiment.embed(corpus)
+    experiment.evaluate_encoder('evaluated-corpus', 'evaluated', 'as-it-comes')
+    experiment.evaluate_encoder('evaluated-corpus', 'evaluated/train.jsonl', 'as-it-comes')
     trained = experiment.train('train-corpus', ['train'], 'retriever', SQUAD_RETRIEVER)
-    experiment.evaluate(
-        *(trained, 'evaluated-corpus', 'evaluated', 'evaluated/train.jsonl', 'evaluated-squad'), retrieval_only=True
-    )
+    by_trained = 'evaluated-by-trained'
+    experiment.embed('evaluated-corpus', trained.parent / 'generations' / 'final' / 'encoder', by_trained)
+    experiment.evaluate_retriever(trained, 'evaluated-corpus', by_trained, 'evaluated/train.jsonl', 'trained')
     experiment.print_tables()
 
 
@@ -127,12 +139,14 @@ class Experiment:
 
     Args:
       directory: everything goes there; finished stages in it are kept.
+      settings: those of the benchmark that all stages have in common.
       assignments: settings over those of the benchmark.
       workers: processes that embed a corpus.
     """
 
-    def __init__(self, directory: pathlib.Path, assignments: Sequence[str], workers: int):
+    def __init__(self, directory: pathlib.Path, settings: Mapping, assignments: Sequence[str], workers: int):
         self._directory = directory
+        self._settings = settings
         self._overrides = dict(assignment.split('=', 1) for assignment in assignments)
         self._workers = workers
         self._runs: list[str] = []
@@ -148,11 +162,12 @@ class Experiment:
         """Imports MiniLM."""
         self._realm('import', '--from', minilm_directory(), '--to', self._at('encoder'))
 
-    def embed(self, corpus: str) -> None:
-        """Embeds a corpus, and builds its index."""
-        embeddings, index = self._at(f'{corpus}-embeddings'), self._at(f'{corpus}-index')
+    def embed(self, corpus: str, encoder: pathlib.Path | None = None, embedded: str | None = None) -> None:
+        """Embeds a corpus by MiniLM or another encoder, and builds its index; both are named after it, or otherwise."""
+        embeddings, index = self._at(f'{embedded or corpus}-embeddings'), self._at(f'{embedded or corpus}-index')
+        encoder = encoder or self._at('encoder')
         self._realm(
-            *('embed', '--corpus', self._at(corpus), '--encoder', self._at('encoder'), '--output', embeddings),
+            *('embed', '--corpus', self._at(corpus), '--encoder', encoder, '--output', embeddings),
             *('--num_workers', self._workers),
         )
         self._realm('index', '--embeddings', embeddings, '--output', index)
@@ -180,23 +195,22 @@ class Experiment:
         return self._at(run, 'model')
 
     def evaluate(
-        self,
-        model: pathlib.Path,
-        corpus: str,
-        name: str,
-        file: str,
-        output: str,
-        calibration: str | None = None,
-        retrieval_only: bool = False,
+        self, model: pathlib.Path, corpus: str, file: str, output: str, calibration: str | None = None
     ) -> None:
         """Measures a model on a question file, beside MiniLM as it comes, BM25, and fusions with it."""
         calibrated = ('--calibration', self._at(calibration)) if calibration in self._evaluations else ()
-        self._realm(
-            *('evaluate', *self._of(corpus), '--model', model, '--encoder', self._at('encoder'), '--bm25'),
-            *('--questions', self._at(file), '--output', self._at(output), *calibrated, '--overwrite'),
-            *(('--retrieval-only',) if retrieval_only else ()),
-        )
-        self._evaluations[output] = self._at(output)
+        encoder = ('--encoder', self._at('encoder'))
+        self._evaluate(output, *self._of(corpus), '--model', model, *encoder, '--bm25', *calibrated, questions=file)
+
+    def evaluate_retriever(self, model: pathlib.Path, corpus: str, embedded: str, file: str, output: str) -> None:
+        """Measures what a model retrieves, beside BM25 and their fusion."""
+        model_and_corpus = ('--model', model, *self._of(corpus, embedded))
+        self._evaluate(output, *model_and_corpus, '--bm25', '--retrieval-only', questions=file)
+
+    def evaluate_encoder(self, corpus: str, file: str, output: str) -> None:
+        """Measures what MiniLM as it comes retrieves."""
+        paths = ('--corpus', self._at(corpus), '--embeddings', self._at(f'{corpus}-embeddings'))
+        self._evaluate(output, *paths, '--encoder', self._at('encoder'), questions=file)
 
     def print_tables(self) -> None:
         """Prints what was measured, and how long each training took."""
@@ -211,15 +225,21 @@ class Experiment:
             )
         for name, path in self._evaluations.items():
             metrics = json.loads((path / 'metrics.json').read_text())
-            print(f'\n{name}, {metrics["questions"]:,} questions\n\n{comparison_table(metrics["comparison"])}')
+            comparison = metrics.get('comparison', {'encoder as it comes': metrics})
+            print(f'\n{name}, {metrics["questions"]:,} questions\n\n{comparison_table(comparison)}')
 
-    def _of(self, corpus: str) -> tuple:
-        embeddings, index = self._at(f'{corpus}-embeddings'), self._at(f'{corpus}-index')
+    def _evaluate(self, output: str, *arguments, questions: str) -> None:
+        files = ('--questions', self._at(questions), '--output', self._at(output))
+        self._realm('evaluate', *arguments, *files, '--overwrite')
+        self._evaluations[output] = self._at(output)
+
+    def _of(self, corpus: str, embedded: str | None = None) -> tuple:
+        embeddings, index = self._at(f'{embedded or corpus}-embeddings'), self._at(f'{embedded or corpus}-index')
         return '--corpus', self._at(corpus), '--embeddings', embeddings, '--index', index
 
     def _realm(self, *arguments, chosen: Mapping | None = None) -> None:
         """Runs a command, with the settings that are common, those of the stage, and those of the user over both."""
-        settings = COMMON | dict(chosen or {}) | self._overrides
+        settings = dict(self._settings) | dict(chosen or {}) | self._overrides
         takes_settings = arguments[0] != 'questions'
         chosen = ('--preset', 'small', *setting_arguments(settings)) if takes_settings else ()
         started = time.monotonic()

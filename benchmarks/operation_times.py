@@ -19,6 +19,7 @@ import click
 from benchmarks import encoder_cases, training_cases
 from benchmarks.encoder import token_ids
 from benchmarks.machine import machine
+from realm_tf.artifacts import open_artifact
 from realm_tf.environment import assume_frozen_weights
 
 _SMALLEST_SHARE = 0.01
@@ -40,7 +41,7 @@ def main():
 def encoder(name, precision, passes):
     """A forward pass of the encoder, which embedding is."""
     one_at_a_time()
-    assume_frozen_weights()
+    assume_frozen_weights(precision)
     from benchmarks.encoder_forward import forward_pass
 
     case = encoder_cases.CASES[name]
@@ -88,13 +89,14 @@ def finetuning_step(preset, assignments, passes):
 def serving(model, passes):
     """A question, answered by an export."""
     one_at_a_time()
-    assume_frozen_weights()
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
 
     from export.versions import newest_version
 
-    loaded = tf.saved_model.load(str(pathlib.Path(model) / str(newest_version(model))))
+    path = pathlib.Path(model) / str(newest_version(model))
+    assume_frozen_weights(open_artifact(path).configuration['precision'])
+    loaded = tf.saved_model.load(str(path))
     answer = loaded.signatures['serving_default']
     question = tf.constant([_QUESTION])
     print_times('A question', lambda: answer(question=question), passes)

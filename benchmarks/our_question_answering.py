@@ -12,12 +12,13 @@ import tensorflow as tf
 import tensorflow_text  # noqa: F401 — its operations are in the graph
 
 from benchmarks.answering_measure import measure
+from realm_tf.artifacts import open_artifact
 from realm_tf.environment import assume_frozen_weights
 
 
 def main(export: str, questions: str, repetitions: str, output: str) -> None:
     """Answers with the signatures of the SavedModel, a question a call."""
-    assume_frozen_weights()
+    assume_frozen_weights(open_artifact(export).configuration['precision'])
     model = tf.saved_model.load(export)
 
     def call(signature: str, question: str) -> dict[str, tf.Tensor]:

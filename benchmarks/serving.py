@@ -25,7 +25,6 @@ from export.ask import Answerer
 from export.client import RestClient
 from export.versions import newest_version
 from realm_tf.corpus.questions import read_questions
-from realm_tf.environment import assume_frozen_weights
 
 _CLIENTS = (1, 8, 64)
 
@@ -38,8 +37,6 @@ def main(model, questions, requests):
     """Measure a server of an export."""
     click.echo(machine(('tensorflow', 'starlette', 'uvicorn')))
     texts = [question.text for question in read_questions(questions).questions][:requests]
-    # As the server does.
-    assume_frozen_weights()
     answerer = Answerer(model)
     expected = {text: first_of(answerer.ask([text])[0]) for text in texts}
     del answerer

@@ -55,7 +55,8 @@ def export(model, corpus, embeddings, index, encoder, output, searcher, min_prob
         _require_same_encoder(model, embeddings.require_input('corpus', corpus))
     else:
         model.require_input('corpus', corpus).require_input('embeddings', embeddings)
-    configuration = {'searcher': searcher, 'min_probability': min_probability}
+    precision = model.configuration['precision']
+    configuration = {'searcher': searcher, 'min_probability': min_probability, 'precision': precision}
     inputs = {'model': model.digest, 'corpus': corpus.digest, 'embeddings': embeddings.digest}
     if index:
         inputs['index'] = _index_for(searcher, index, embeddings).digest

@@ -35,7 +35,7 @@ def serve(model, host, port, grpc_port, max_batch, max_waiting, max_seconds):
     A newer version in BASE takes over as soon as it is there. SIGTERM ends it after the requests that have come.
     """
     newest = newest_version(model)
-    open_artifact(os.path.join(model, str(newest)) if newest else model, KIND)
+    artifact = open_artifact(os.path.join(model, str(newest)) if newest else model, KIND)
     _require('starlette', 'uvicorn', 'prometheus_client')
     try:
         listening = socket.create_server((host, port))
@@ -44,7 +44,7 @@ def serve(model, host, port, grpc_port, max_batch, max_waiting, max_seconds):
     logging.basicConfig(format='%(asctime)s %(message)s', stream=sys.stderr)
     from export.serving.batching import Limits
 
-    assume_frozen_weights()
+    assume_frozen_weights(artifact.configuration.get('precision'))
     limits = Limits(max_batch=max_batch, max_waiting=max_waiting, max_seconds=max_seconds)
     asyncio.run(_serve(model, listening, host, grpc_port, limits))
 

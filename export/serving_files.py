@@ -97,6 +97,7 @@ def write_serving_files(base: epath.PathLike, *, model_bytes: int, num_blocks: i
         'image': _IMAGE,
         'max_batch': PART,
         'memory_mib': memory // _MIB,
+        'frozen_weights': int(config.precision != 'float32'),
         'seconds_to_load': 120 + model_bytes // (50 << 20),
     }
     for template in _TEMPLATES.list_templates():
@@ -116,10 +117,9 @@ def memory_bytes(model_bytes: int, num_blocks: int, config: Config) -> int:
       Bytes, a multiple of 256 MiB.
     """
     encoder, finetune = config.encoder, config.finetune
-    # What each signature runs on has its dense weights laid out for the processor, beside those of the model.
-    bytes_of_weight = 4 if config.precision == 'float32' else 2
+    # In bfloat16 what each signature runs on has its dense weights laid out for the processor, beside the model's.
     weights = encoder.num_layers * encoder.hidden_size * (4 * encoder.hidden_size + 2 * encoder.intermediate_size)
-    laid_out = _NETWORKS_OF_SIGNATURES * bytes_of_weight * weights
+    laid_out = 0 if config.precision == 'float32' else 2 * _NETWORKS_OF_SIGNATURES * weights
     version = model_bytes + 2 * num_blocks * _STRING_BYTES + laid_out
     inputs = PART * finetune.reader_blocks
     length = finetune.reader_length

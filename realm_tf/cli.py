@@ -456,7 +456,9 @@ def evaluate(
         raise RealmError('--model needs --index.')
     if retrieval_only and (calibration or explain):
         raise RealmError('--calibration and --explain are about answers, which --retrieval-only does not make.')
-    assume_frozen_weights()
+    from realm_tf.artifacts import open_artifact
+
+    assume_frozen_weights(open_artifact(model or encoder).configuration.get('precision'))
     if explain is not None:
         from realm_tf.evaluation.evaluate import explain_question
 

@@ -32,14 +32,18 @@ def import_scann() -> ModuleType:
 _FROZEN_WEIGHTS = 'TF_ONEDNN_ASSUME_FROZEN_WEIGHTS'
 
 
-def assume_frozen_weights() -> None:
+def assume_frozen_weights(precision: str | None) -> None:
     """Tells TensorFlow that no weights change in this process; to be called before it runs a model.
 
     oneDNN then lays the weights of dense layers out once, as the processor multiplies them, and keeps that copy beside
-    them; without, products with a bias do not use all that AMX can do. A user's own setting of the variable stays. What
-    it may not be set for is refused by `require_changing_weights`.
+    them; without, products with a bias do not use AMX. In float32 it would be a copy for nothing. A user's own setting
+    of the variable stays. A process that trains is refused by `require_changing_weights`.
+
+    Args:
+      precision: of the model; nothing is told but for one in bfloat16.
     """
-    os.environ.setdefault(_FROZEN_WEIGHTS, '1')
+    if precision in ('bfloat16', 'mixed_bfloat16'):
+        os.environ.setdefault(_FROZEN_WEIGHTS, '1')
 
 
 def require_changing_weights() -> None:

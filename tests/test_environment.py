@@ -43,12 +43,15 @@ def test_frozen_weights_compute_the_same(tmp_path):
 
 
 def test_weights_that_are_taken_for_frozen_are_not_trained(monkeypatch):
-    monkeypatch.delenv(VARIABLE, raising=False)
-    assume_frozen_weights()
-    assert os.environ[VARIABLE] == '1'
+    # A copy, as what is put into it must not stay.
+    monkeypatch.setattr(os, 'environ', {})
+    assume_frozen_weights('float32')
+    assert not os.environ
+    assume_frozen_weights('mixed_bfloat16')
+    assert os.environ == {VARIABLE: '1'}
     with pytest.raises(RealmError, match=f'{VARIABLE} is set, with which TensorFlow would not see the weights change'):
         make_train_step(lambda batch: None, None, None)
-    monkeypatch.setenv(VARIABLE, '0')
     # As a user wants it.
-    assume_frozen_weights()
-    assert os.environ[VARIABLE] == '0'
+    os.environ[VARIABLE] = '0'
+    assume_frozen_weights('mixed_bfloat16')
+    assert os.environ == {VARIABLE: '0'}

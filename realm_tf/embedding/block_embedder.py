@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from etils import epath
 
+from realm_tf.artifacts import open_artifact
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.duplicates import hashes_of_blocks
 from realm_tf.embedding.reuse import ReusableEmbeddings
@@ -49,7 +50,7 @@ class BlockEmbedder:
         # Here, and not at the top: a driver that starts workers, or finds nothing to do, needs no TensorFlow.
         import tensorflow as tf
 
-        assume_frozen_weights()
+        assume_frozen_weights(open_artifact(encoder, 'encoder').configuration.get('precision'))
         # Batches share out the cores, and each runs on one thread: sums over several would depend on their number.
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
