@@ -68,6 +68,7 @@ SQUAD_RETRIEVER = RETRIEVER | {
     'answer_match': 'document',
     'refresh': 'synchronous',
     'refresh_every': 100,
+    'refresh_workers': 2,
     'fresh_candidates': 8,
     'max_steps': 300,
     'optimizer.learning_rate': 2e-5,
@@ -125,7 +126,6 @@ def squad(train_file, evaluated_file, workdir, assignments, workers):
     for corpus, name in (('train-corpus', 'train'), ('evaluated-corpus', 'evaluated')):
         experiment.knowledge(corpus, workdir / name / 'documents.jsonl')
         experiment.embed(corpus)
-    experiment.evaluate_encoder('evaluated-corpus', 'evaluated', 'as-it-comes')
     experiment.evaluate_encoder('evaluated-corpus', 'evaluated/train.jsonl', 'as-it-comes')
     trained = experiment.train('train-corpus', ['train'], 'retriever', SQUAD_RETRIEVER)
     by_trained = 'evaluated-by-trained'
