@@ -110,8 +110,10 @@ def end_at_once(sentence: str, status: int) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     logging.disable()
     kill_workers()
-    # Past the buffer, which the interrupted code may be writing to; behind what may be a progress bar.
-    os.write(sys.stderr.fileno(), f'\n{sentence}\n'.encode())
+    # Past the buffer, which the interrupted code may be writing to; behind what may be a progress bar. Whoever read it
+    # may be gone.
+    with contextlib.suppress(OSError):
+        os.write(sys.stderr.fileno(), f'\n{sentence}\n'.encode())
     os._exit(status)
 
 
