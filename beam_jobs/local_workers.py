@@ -90,7 +90,9 @@ def exit_code_of_failed() -> int | None:
 
 
 def kill_workers() -> None:
-    """Ends all processes that this one has started, at once."""
+    """Ends all processes that this one has started, at once; called in the main thread."""
+    # That they end now is no news.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -106,8 +108,6 @@ def end_at_once(sentence: str, status: int) -> NoReturn:
       sentence: what goes to standard error.
       status: the exit status.
     """
-    # That the workers end now is no news.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     logging.disable()
     kill_workers()
     # Past the buffer, which the interrupted code may be writing to; behind what may be a progress bar. Whoever read it

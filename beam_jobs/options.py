@@ -87,7 +87,6 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         print(f'realm: {sentence}', file=sys.stderr)
         sys.exit(2)
     finally:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         kill_workers()
 
 
