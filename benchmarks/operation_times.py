@@ -92,9 +92,9 @@ def serving(model, passes):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
 
-    from export.versions import newest_version
+    from export.versions import version_of
 
-    path = pathlib.Path(model) / str(newest_version(model))
+    path = version_of(model)
     assume_frozen_weights(open_artifact(path).configuration['precision'])
     loaded = tf.saved_model.load(str(path))
     answer = loaded.signatures['serving_default']

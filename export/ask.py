@@ -14,8 +14,8 @@ from etils import epath
 
 from export.answers import Answer, answers_of
 from export.errors import for_people
-from export.versions import KIND, newest_version
-from realm_tf.artifacts import Artifact, open_artifact
+from export.versions import KIND, version_of
+from realm_tf.artifacts import open_artifact
 from realm_tf.environment import assume_frozen_weights
 from realm_tf.errors import RealmError
 
@@ -31,7 +31,7 @@ class Answerer:
     """
 
     def __init__(self, base: epath.PathLike):
-        artifact = _version_of(base)
+        artifact = open_artifact(version_of(base), KIND)
 
         import tensorflow as tf
         import tensorflow_text  # noqa: F401 — its operations are in the graph
@@ -59,7 +59,7 @@ def ask(model, top, questions):
     for question in questions:
         if not question.strip():
             raise RealmError('The question is empty.')
-    assume_frozen_weights(_version_of(model).configuration.get('precision'))
+    assume_frozen_weights(open_artifact(version_of(model), KIND).configuration.get('precision'))
     answerer = Answerer(model)
     for number, question in enumerate(questions or _typed()):
         if number:
@@ -86,12 +86,6 @@ def show(answer: Answer) -> None:
     click.echo(f'  {click.style(text, bold=True) if is_terminal else text}')
     click.echo(f'  probability {answer.probability:.2f}, score {answer.score:.2f}, from “{answer.title}”')
     click.echo(lines.replace('\x01', before).replace('\x02', after))
-
-
-def _version_of(base: epath.PathLike) -> Artifact:
-    base = epath.Path(base)
-    newest = newest_version(base)
-    return open_artifact(base / str(newest) if newest else base, KIND)
 
 
 def _typed() -> Iterator[str]:

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
-import os
 import signal
 import socket
 import sys
@@ -15,7 +14,7 @@ import sys
 import click
 
 from export.errors import for_people
-from export.versions import KIND, newest_version
+from export.versions import KIND, version_of
 from realm_tf.artifacts import open_artifact
 from realm_tf.environment import assume_frozen_weights
 from realm_tf.errors import RealmError
@@ -34,8 +33,7 @@ def serve(model, host, port, grpc_port, max_batch, max_waiting, max_seconds):
 
     A newer version in BASE takes over as soon as it is there. SIGTERM ends it after the requests that have come.
     """
-    newest = newest_version(model)
-    artifact = open_artifact(os.path.join(model, str(newest)) if newest else model, KIND)
+    artifact = open_artifact(version_of(model), KIND)
     _require('starlette', 'uvicorn', 'prometheus_client')
     try:
         listening = socket.create_server((host, port))

@@ -15,3 +15,9 @@ def newest_version(base: epath.PathLike) -> int:
     children = base.iterdir() if base.exists() else ()
     whole = [int(child.name) for child in children if child.name.isdecimal() and (child / MANIFEST).exists()]
     return max(whole, default=0)
+
+
+def version_of(base: epath.PathLike) -> epath.Path:
+    """The newest version below BASE; BASE itself, which may be a version, if there is none."""
+    newest = newest_version(base)
+    return epath.Path(base) / str(newest) if newest else epath.Path(base)

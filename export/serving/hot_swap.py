@@ -9,7 +9,7 @@ from export.serving.batching import Batcher
 from export.serving.errors import ServingError
 from export.serving.served_model import ServedModel
 from export.serving.warm_up import warm_up
-from export.versions import newest_version
+from export.versions import newest_version, version_of
 from realm_tf.errors import RealmError
 
 _LOG = logging.getLogger(__name__)
@@ -22,8 +22,7 @@ def open_newest(base: epath.PathLike) -> ServedModel:
     Raises:
       RealmError: if there is none, or it cannot be opened.
     """
-    newest = newest_version(base)
-    return _open(epath.Path(base) / str(newest) if newest else epath.Path(base))
+    return _open(version_of(base))
 
 
 async def follow(base: epath.PathLike, batcher: Batcher) -> None:
