@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from realm_tf.models.dropout import Dropout
 from realm_tf.models.transformer_layer import TransformerLayer
 
 # Added to the attention logits at padding; BERT's own value, finite so that a row of padding alone stays finite.
@@ -75,7 +76,7 @@ class BertEncoder(keras.layers.Layer):
         self.embedding_layer_norm = keras.layers.LayerNormalization(
             epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name='embedding_layer_norm'
         )
-        self.embedding_dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.embedding_dropout = Dropout(dropout, dtype=self.dtype_policy)
         self.layers = [
             TransformerLayer(
                 hidden_size=hidden_size,

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from realm_tf.models.bert_encoder import BertEncoder
+from realm_tf.models.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package='realm_tf')
@@ -53,7 +54,7 @@ class RetrieverTower(keras.layers.Layer):
         self.projection_layer_norm = keras.layers.LayerNormalization(
             epsilon=projection_layer_norm_epsilon, dtype='float32', name='projection_layer_norm'
         )
-        self.projection_dropout = keras.layers.Dropout(self.encoder.dropout, dtype='float32')
+        self.projection_dropout = Dropout(self.encoder.dropout, dtype='float32')
 
     def build(self, input_shape=None):
         self.encoder.build()

@@ -1,12 +1,11 @@
 """One layer of BERT."""
 
-import functools
 import math
 
 import keras
 from keras import ops
 
-from realm_tf.models.drawn_seed import DrawnSeed
+from realm_tf.models.dropout import Dropout
 from realm_tf.models.recomputation import recomputed
 
 
@@ -74,7 +73,7 @@ class TransformerLayer(keras.layers.Layer):
         self.intermediate = dense(intermediate_size, 'intermediate')
         self.output_dense = dense(hidden_size, 'output')
         self.output_layer_norm = layer_norm('output_layer_norm')
-        self.seed_generator = keras.random.SeedGenerator() if dropout else None
+        self.dropout_layer = Dropout(dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape=None):
         hidden = (None, self.hidden_size)
@@ -89,17 +88,13 @@ class TransformerLayer(keras.layers.Layer):
         self.output_dense.build((None, self.intermediate_size))
 
     def call(self, hidden, attention_bias, training=False):
-        dropouts = self._draw_dropouts() if training and self.dropout else [_identity] * 3
+        # For the probabilities and for both residuals, drawn once: what is computed again drops the same.
+        dropouts = [self.dropout_layer.drawn(training) for _ in range(3)]
 
         def compute(hidden):
             return self._compute(hidden, attention_bias, *dropouts)
 
         return recomputed(compute, hidden) if self.rematerialize and training else compute(hidden)
-
-    def _draw_dropouts(self):
-        """Dropout for the probabilities and for both residuals, each with a seed of its own, drawn once."""
-        seeds = [DrawnSeed(self.seed_generator.next()) for _ in range(3)]
-        return [functools.partial(keras.random.dropout, rate=self.dropout, seed=seed) for seed in seeds]
 
     def _compute(self, hidden, attention_bias, drop_probabilities, drop_attended, drop_output):
         attended = self.attention_output(self._attend(hidden, attention_bias, drop_probabilities))
@@ -136,7 +131,3 @@ class TransformerLayer(keras.layers.Layer):
             'initializer_range': self.initializer_range,
             'rematerialize': self.rematerialize,
         }
-
-
-def _identity(values):
-    return values
