@@ -21,8 +21,9 @@ endif
 quickstart: $(VENV)/demo.installed
 	$(BIN)/realm quickstart $(ARGS)
 
+# Two files of tests at a time: starting TensorFlow, which they do often, keeps one core busy.
 test: $(VENV)/test.installed lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 # ARGS="encoder --rounds 5" for one of them; ARGS=--list says which there are.
 bench: $(VENV)/test.installed

@@ -78,6 +78,7 @@ setuptools.setup(
             'hypothesis>=6.100',
             'jax>=0.4.35',  # another backend of Keras, for one test
             'pytest>=8',
+            'pytest-xdist>=3.5',
             'ruff>=0.17,<0.18',
             'safetensors>=0.4.3',
             'scipy>=1.11',

@@ -58,7 +58,7 @@ READER = {
     'epochs': 1,
     'measure_every': 200,
     'checkpoint_every': 100,
-    'optimizer.learning_rate': 3e-5,
+    'optimizer.learning_rate': 6e-5,
     'optimizer.warmup_steps': 40,
 }
 # A question of SQuAD is about a sentence or two of a paragraph: an embedding of all of it says little of them.

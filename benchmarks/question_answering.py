@@ -4,7 +4,8 @@
 
 A question is asked alone: text in, answer out, with the search among all blocks and the reading of five of them in at
 most 320 wordpieces, as in the paper. Query tower and reader are BERT-base with fresh weights, block embeddings are
-random, and the blocks are real text, nearly as long as blocks can be, so that as much is read for every question.
+random, and the blocks are real text: as they come, or with --shortest 256 nearly as long as blocks can be, so that as
+much is read for every question and there is hardly any padding.
 
 Ours is the signature `serving_default` of what `realm export` writes, called in Python: what `realm ask` runs, and the
 graph that a server runs, without its queue and network. Beside it is `RealmForOpenQA` of transformers 4.40.2 with what
@@ -43,8 +44,6 @@ from realm_tf.corpus.questions import read_questions
 from realm_tf.weights.imported_embeddings import write_imported_embeddings
 
 DIMENSION = 128
-# Wordpieces of a block; no block has more than 288.
-SHORTEST = 256
 _HEAD = """
 | blocks | precision | ours, p50 s | PyTorch, p50 s | PyTorch / ours | ours, GB | PyTorch, GB | same blocks read |
 |---|---|---|---|---|---|---|---|"""
@@ -55,20 +54,22 @@ _HEAD = """
 @click.option('--questions', 'question_file', required=True, help='JSON Lines of questions.')
 @click.option('--number', default=16, show_default=True, help='How many of the questions are asked, the first ones.')
 @click.option('--blocks', 'sizes', multiple=True, type=int, default=(20_000, 200_000), show_default=True)
+@click.option('--shortest', default=0, show_default=True, help='Wordpieces that a block has at least.')
 @click.option('--precision', 'precisions', multiple=True, type=click.Choice(list(PRECISIONS)), default=list(PRECISIONS))
 @click.option('--rounds', default=1, show_default=True, help='How often each process runs.')
 @click.option('--repetitions', default=3, show_default=True, help='How often a process counts each question.')
 @click.option('--peer-python', help='A Python that has what the peer needs; unset: an environment is made.')
-def main(corpus_path, question_file, number, sizes, precisions, rounds, repetitions, peer_python):
+def main(corpus_path, question_file, number, sizes, shortest, precisions, rounds, repetitions, peer_python):
     """Measures every number of blocks in every precision."""
     peer_python = peer_python or python_of(*PEERS['pretrain'])
     corpus = BlockStore.open(corpus_path)
     questions = [question.text for question in read_questions(question_file).questions[:number]]
     print(f'{machine(("tensorflow", "keras"))}; beside {versions_of(peer_python)}. {len(questions)} questions, each')
     print(f'{repetitions} times a process. Median (minimum–maximum) of {rounds}.')
-    ids = long_blocks(corpus)
+    ids = blocks_of(corpus, shortest)
     if len(ids) < max(sizes):
-        print(f'{len(ids):,} blocks have {SHORTEST} wordpieces or more; where more are searched, they repeat.')
+        print(f'{len(ids):,} blocks have {shortest} wordpieces or more; where more are searched, they repeat.')
+    print(f'Blocks have {corpus.lengths()[ids].mean():.0f} wordpieces in the mean.')
     print(_HEAD, flush=True)
     for size in sizes:
         our_precisions = {PRECISIONS[name][0] for name in precisions}
@@ -131,11 +132,11 @@ def prepared(
         yield systems
 
 
-def long_blocks(corpus: BlockStore) -> np.ndarray:
+def blocks_of(corpus: BlockStore, shortest: int) -> np.ndarray:
     """Ids of the blocks that are long enough, int64, in an order drawn at random."""
-    ids = np.flatnonzero(corpus.lengths() >= SHORTEST)
+    ids = np.flatnonzero(corpus.lengths() >= shortest)
     if not ids.size:
-        raise click.ClickException(f'{corpus.artifact.path} has no block of {SHORTEST} wordpieces.')
+        raise click.ClickException(f'{corpus.artifact.path} has no block of {shortest} wordpieces.')
     return np.random.default_rng(0).permutation(ids)
 
 

@@ -325,6 +325,9 @@ class Config:
     rematerialize: bool = _setting(
         False, 'Compute the inside of each Transformer layer again in the backward pass: less memory, more time.'
     )
+    skip_padding: bool = _setting(
+        False, 'Compute nothing but attention for padding: less time, on processors and GPUs alone, as shapes change.'
+    )
     seed: int = _setting(0, 'Seed of every random choice.')
     encoder: EncoderConfig = EncoderConfig()
     retriever: RetrieverConfig = RetrieverConfig()
@@ -342,6 +345,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     'paper': {},
     # The paper's networks at a batch that one machine holds.
     'base': {
+        'skip_padding': True,
         'ict': {'batch_size': 64, 'steps': 20_000},
         'pretrain': {'batch_size': 8, 'steps': 20_000, 'refresh_workers': 2},
         'finetune': {'batch_size': 4, 'epochs': 5, 'refresh_workers': 2},
@@ -351,6 +355,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     # on [CLS].
     'small': {
         'precision': 'float32',
+        'skip_padding': True,
         'encoder': {
             'num_layers': 6,
             'hidden_size': 384,
@@ -404,6 +409,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     # Tests: a random encoder of two layers.
     'tiny': {
         'precision': 'float32',
+        'skip_padding': True,
         'encoder': {'num_layers': 2, 'hidden_size': 64, 'num_heads': 2, 'intermediate_size': 128},
         'retriever': {'pooling': 'mean', 'projection_size': 32},
         'corpus': {'block_length': 96, 'num_shards': 2},
@@ -519,10 +525,10 @@ def config_to_dict(config: Any) -> dict[str, Any]:
 def recipe(config: Config, *sections: str) -> dict[str, Any]:
     """The part of the configuration that a stage depends on.
 
-    That is precision and rematerialisation, the seed, the networks, and the stage's own sections. It is what an
-    artefact saves, so that a change elsewhere does not make the artefact again.
+    That is how the networks compute, the seed, the networks, and the stage's own sections. It is what an artefact
+    saves, so that a change elsewhere does not make the artefact again.
     """
-    names = ('precision', 'rematerialize', 'seed', 'encoder', 'retriever', *sections)
+    names = ('precision', 'rematerialize', 'skip_padding', 'seed', 'encoder', 'retriever', *sections)
     values = config_to_dict(config)
     return {name: values[name] for name in names}
 

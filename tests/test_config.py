@@ -65,5 +65,5 @@ def test_an_unknown_preset_lists_the_known_ones():
 def test_a_recipe_holds_what_a_stage_depends_on():
     config = load_config('tiny')
     saved = recipe(config, 'ict')
-    assert set(saved) == {'precision', 'rematerialize', 'seed', 'encoder', 'retriever', 'ict'}
+    assert set(saved) == {'precision', 'rematerialize', 'skip_padding', 'seed', 'encoder', 'retriever', 'ict'}
     assert config_from_dict(saved).ict == config.ict

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from realm_tf.models.dropout import Dropout
+from realm_tf.models.token_layout import AllTokens, TokensWithoutPadding
 from realm_tf.models.transformer_layer import TransformerLayer
 
 # Added to the attention logits at padding; BERT's own value, finite so that a row of padding alone stays finite.
@@ -29,6 +30,8 @@ class BertEncoder(keras.layers.Layer):
       dropout: dropout rate.
       initializer_range: standard deviation of fresh weights (truncated normal).
       rematerialize: compute the inside of each layer again in the backward pass, in place of keeping it.
+      skip_padding: compute what is not attention for tokens that are no padding alone. Shapes then depend on the
+        tokens, which compilers for accelerators do not allow; hidden states at padding mean nothing either way.
 
     Call arguments:
       token_ids: int32 `[batch, length]`, padded with 0.
@@ -58,6 +61,7 @@ class BertEncoder(keras.layers.Layer):
         dropout: float = 0.1,
         initializer_range: float = 0.02,
         rematerialize: bool = False,
+        skip_padding: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -73,6 +77,7 @@ class BertEncoder(keras.layers.Layer):
         self.dropout = dropout
         self.initializer_range = initializer_range
         self.rematerialize = rematerialize
+        self.skip_padding = skip_padding
         self.embedding_layer_norm = keras.layers.LayerNormalization(
             epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name='embedding_layer_norm'
         )
@@ -112,6 +117,7 @@ class BertEncoder(keras.layers.Layer):
     def layer_outputs(self, token_ids, segment_ids, training=False):
         """The hidden states after each layer; the last are what a call returns."""
         length = ops.shape(token_ids)[1]
+        layout = TokensWithoutPadding(token_ids) if self.skip_padding else AllTokens(token_ids)
         # [batch, length, hidden_size]
         embedded = (
             ops.take(self.word_embeddings, token_ids, axis=0)
@@ -120,13 +126,13 @@ class BertEncoder(keras.layers.Layer):
         )
         # [batch, 1, 1, length]
         attention_bias = ops.cast(ops.equal(token_ids, 0), self.compute_dtype)[:, None, None, :] * PADDING_BIAS
-        # [batch * length, hidden_size]
-        hidden = self.embedding_layer_norm(ops.reshape(embedded, (-1, self.hidden_size)))
+        # [tokens, hidden_size]
+        hidden = self.embedding_layer_norm(layout.flat(embedded))
         hidden = self.embedding_dropout(hidden, training=training)
         outputs = []
         for layer in self.layers:
-            hidden = layer(hidden, attention_bias, training=training)
-            outputs.append(ops.reshape(hidden, (-1, length, self.hidden_size)))
+            hidden = layer(hidden, attention_bias, layout=layout, training=training)
+            outputs.append(layout.padded(hidden))
         return outputs
 
     def get_config(self):
@@ -143,4 +149,5 @@ class BertEncoder(keras.layers.Layer):
             'dropout': self.dropout,
             'initializer_range': self.initializer_range,
             'rematerialize': self.rematerialize,
+            'skip_padding': self.skip_padding,
         }

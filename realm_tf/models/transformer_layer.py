@@ -7,14 +7,15 @@ from keras import ops
 
 from realm_tf.models.dropout import Dropout
 from realm_tf.models.recomputation import recomputed
+from realm_tf.models.token_layout import AllTokens
 
 
 @keras.saving.register_keras_serializable(package='realm_tf')
 class TransformerLayer(keras.layers.Layer):
     """Self-attention and feed-forward, each with dropout, residual and LayerNorm after it (Devlin et al. 2019).
 
-    Tokens are kept in one flat dimension, so that every dense layer is one plain matrix product; query, key and value
-    are one product.
+    Tokens are kept in one flat dimension, so that every dense layer is one plain matrix product, which need not have
+    padding in it; query, key and value are one product.
 
     Args:
       hidden_size: width of the hidden states.
@@ -28,12 +29,13 @@ class TransformerLayer(keras.layers.Layer):
         memory, about a third more time.
 
     Call arguments:
-      hidden: `[batch * length, hidden_size]`.
+      hidden: `[tokens, hidden_size]`.
       attention_bias: `[batch, 1, 1, length]`, added to the attention logits: 0, or very negative at padding.
+      layout: where these tokens are in the batch; without it they are all that there are.
       training: whether dropout is applied.
 
     Returns:
-      `[batch * length, hidden_size]`.
+      `[tokens, hidden_size]`.
     """
 
     def __init__(
@@ -87,17 +89,18 @@ class TransformerLayer(keras.layers.Layer):
             layer.build(hidden)
         self.output_dense.build((None, self.intermediate_size))
 
-    def call(self, hidden, attention_bias, training=False):
+    def call(self, hidden, attention_bias, layout: AllTokens | None = None, training=False):
+        layout = layout or AllTokens(attention_bias[:, 0, 0])
         # For the probabilities and for both residuals, drawn once: what is computed again drops the same.
         dropouts = [self.dropout_layer.drawn(training) for _ in range(3)]
 
         def compute(hidden):
-            return self._compute(hidden, attention_bias, *dropouts)
+            return self._compute(hidden, attention_bias, layout, *dropouts)
 
         return recomputed(compute, hidden) if self.rematerialize and training else compute(hidden)
 
-    def _compute(self, hidden, attention_bias, drop_probabilities, drop_attended, drop_output):
-        attended = self.attention_output(self._attend(hidden, attention_bias, drop_probabilities))
+    def _compute(self, hidden, attention_bias, layout, drop_probabilities, drop_attended, drop_output):
+        attended = self.attention_output(self._attend(hidden, attention_bias, layout, drop_probabilities))
         hidden = self.attention_layer_norm(hidden + drop_attended(attended))
         intermediate = self.intermediate(hidden)
         # TensorFlow's optimizer makes one kernel of a product and the tanh GELU after it, if the names of the GELU sort
@@ -106,19 +109,19 @@ class TransformerLayer(keras.layers.Layer):
             intermediate = ops.gelu(intermediate, approximate=self.activation == 'gelu_tanh')
         return self.output_layer_norm(hidden + drop_output(self.output_dense(intermediate)))
 
-    def _attend(self, hidden, attention_bias, drop_probabilities):
+    def _attend(self, hidden, attention_bias, layout, drop_probabilities):
         length = ops.shape(attention_bias)[3]
         head_size = self.hidden_size // self.num_heads
         # [3, batch, num_heads, length, head_size]
-        parts = ops.reshape(self.query_key_value(hidden), (-1, length, 3, self.num_heads, head_size))
+        parts = ops.reshape(layout.padded(self.query_key_value(hidden)), (-1, length, 3, self.num_heads, head_size))
         query, key, value = ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)), axis=0)
         # [batch, num_heads, length, length]
         logits = ops.matmul(query * (1.0 / math.sqrt(head_size)), ops.swapaxes(key, 2, 3)) + attention_bias
         probabilities = drop_probabilities(ops.softmax(logits))
         # [batch, num_heads, length, head_size]
         attended = ops.matmul(probabilities, value)
-        # [batch * length, hidden_size]
-        return ops.reshape(ops.transpose(attended, (0, 2, 1, 3)), (-1, self.hidden_size))
+        # [tokens, hidden_size]
+        return layout.flat(ops.reshape(ops.transpose(attended, (0, 2, 1, 3)), (-1, length, self.hidden_size)))
 
     def get_config(self):
         return super().get_config() | {

@@ -33,7 +33,7 @@ from realm_tf.training.refresh import STEPS_AHEAD, Refresh, snapshots_of
 from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.sampling import rows_of_step
 from realm_tf.training.selection import Selection
-from realm_tf.training.strategies import is_chief, make_strategy
+from realm_tf.training.strategies import is_chief, make_strategy, require_shapes
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.model_artifact import Model, write_model
@@ -106,6 +106,7 @@ def train(
 
     # Model.
     strategy = strategy or make_strategy()
+    require_shapes(config, strategy)
     require_divisible(settings.batch_size, 'finetune.batch_size', strategy, settings.accumulation_steps)
     trains_reader, is_refreshed = settings.objective == 'joint', settings.refresh != 'none'
     with strategy.scope():

@@ -19,7 +19,7 @@ from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.training.replicas import first_gathered_row, gathered, mean_of, spread_random_state
 from realm_tf.training.sampling import generator_of_step, rows_of_step
-from realm_tf.training.strategies import is_chief, make_strategy
+from realm_tf.training.strategies import is_chief, make_strategy, require_shapes
 from realm_tf.training.train_step import Batch, Loss, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 from realm_tf.weights.parameters import named_parameters
@@ -70,6 +70,7 @@ def train(
 
     # Model.
     strategy = strategy or make_strategy()
+    require_shapes(config, strategy)
     require_divisible(config.ict.batch_size, 'ict.batch_size', strategy)
     with strategy.scope():
         retriever = start.retriever(config)

@@ -19,7 +19,7 @@ from realm_tf.training.pretraining_batch import PretrainingBatches
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.refresh import Refresh, snapshots_of
 from realm_tf.training.replicas import spread_random_state
-from realm_tf.training.strategies import is_chief, is_in_one_process, make_strategy
+from realm_tf.training.strategies import is_chief, is_in_one_process, make_strategy, require_shapes
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 from realm_tf.weights.parameters import named_parameters
@@ -79,6 +79,7 @@ def train(
     # Model.
     settings = config.pretrain
     strategy = strategy or make_strategy()
+    require_shapes(config, strategy)
     require_divisible(settings.batch_size, 'pretrain.batch_size', strategy, settings.accumulation_steps)
     with strategy.scope():
         retriever = start.retriever(config)

@@ -5,6 +5,7 @@ import os
 
 import tensorflow as tf
 
+from realm_tf.config import Config
 from realm_tf.errors import RealmError
 
 
@@ -41,6 +42,19 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes what a run leaves: of several workers, the first."""
     resolver = strategy.cluster_resolver
     return resolver is None or not resolver.task_type or (resolver.task_type, resolver.task_id) in _CHIEFS
+
+
+def require_shapes(config: Config, strategy: tf.distribute.Strategy) -> None:
+    """Checks that the shapes of a training's networks are what the strategy's devices can compute with.
+
+    Raises:
+      RealmError: if padding is to be skipped on a TPU.
+    """
+    if config.skip_padding and isinstance(strategy, tf.distribute.TPUStrategy):
+        raise RealmError(
+            'skip_padding = true: shapes would change from step to step, which a TPU cannot compute with. '
+            'Use --set skip_padding=false.'
+        )
 
 
 def is_in_one_process(strategy: tf.distribute.Strategy) -> bool:

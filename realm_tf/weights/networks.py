@@ -1,7 +1,7 @@
 """The networks that a configuration describes, built and freshly initialised."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import keras
@@ -45,21 +45,34 @@ def make_reader(config: Config) -> SpanReader:
 
 
 def for_inference(network: Network) -> Network:
-    """A network that computes the same, forward, and has its weights in the precision that it computes in.
+    """A copy of a network that computes the same, forward, where shapes may depend on the batch, as on a processor.
 
-    In mixed precision that saves half the memory, and the cast of every weight in every call. It is the network itself
-    where they are in that precision, and a copy where not.
+    Its weights are in the precision that it computes in: in mixed precision that saves half the memory, and the cast
+    of every weight in every call. It skips padding, so that a text costs what its own length costs, save in attention.
     """
-    if network.compute_dtype == network.variable_dtype:
-        return network
-    copy = type(network).from_config(network.get_config() | {'dtype': network.compute_dtype})
+    copy = type(network).from_config(_skipping_padding(network.get_config()) | {'dtype': network.compute_dtype})
     copy.build()
     assign_parameters(copy, named_parameters(network), source=network.name)
     return copy
 
 
+def _skipping_padding(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The constructor arguments of a network, whose encoders, at whatever depth, skip padding."""
+    return {
+        name: value | {'skip_padding': True}
+        if name == 'encoder'
+        else _skipping_padding(value)
+        if name == 'tower'
+        else value
+        for name, value in arguments.items()
+    }
+
+
 def _encoder_arguments(config: Config) -> dict[str, Any]:
-    return dataclasses.asdict(config.encoder) | {'rematerialize': config.rematerialize}
+    return dataclasses.asdict(config.encoder) | {
+        'rematerialize': config.rematerialize,
+        'skip_padding': config.skip_padding,
+    }
 
 
 def _made(network: Callable[..., Network], config: Config, name: str, *arguments, **keywords) -> Network:

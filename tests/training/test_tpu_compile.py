@@ -78,6 +78,7 @@ def test_the_step_compiles_for_a_tpu(tmp_path, compiler, task):
         overrides={
             'precision': 'mixed_bfloat16',
             'rematerialize': True,
+            'skip_padding': False,
             'encoder.num_layers': 1,
             'encoder.vocabulary_size': 512,
         },
@@ -95,9 +96,9 @@ def test_the_step_compiles_for_a_tpu(tmp_path, compiler, task):
 def test_the_compiler_does_not_leave_out_what_is_computed_again(tmp_path, compiler):
     operations = {}
     for rematerialize in (False, True):
-        config = load_config(
-            'tiny', overrides={'rematerialize': rematerialize, 'encoder.num_layers': 2, 'encoder.vocabulary_size': 512}
-        )
+        overrides = {'rematerialize': rematerialize, 'skip_padding': False}
+        sizes = {'encoder.num_layers': 2, 'encoder.vocabulary_size': 512}
+        config = load_config('tiny', overrides=overrides | sizes)
         write_step('pretrain', config, REPLICAS, tmp_path / 'step.hlo')
         operations[rematerialize] = compiled(tmp_path / 'step.hlo', 'v4:2x2x1', REPLICAS, compiler)['operations']
     # A forward pass more, in all layers, of what is three of them.

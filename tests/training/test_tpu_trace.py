@@ -70,3 +70,7 @@ def test_what_is_searched_with_is_embedded_on_the_cores(reports, what):
 
 def test_what_only_the_host_can_do_is_found(reports):
     assert reports['on the host']['refused'] == ['AsString', 'EagerPyFunc', 'StringLength']
+
+
+def test_shapes_that_change_are_refused_with_a_sentence(reports):
+    assert 'skip_padding=false' in reports['padding']

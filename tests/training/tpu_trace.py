@@ -13,9 +13,11 @@ from tensorflow.python.framework import kernels
 
 from benchmarks.tpu_step import batch_specs, training_step
 from realm_tf.config import load_config
+from realm_tf.errors import RealmError
 from realm_tf.training.current_index import embedding_of_queries
 from realm_tf.training.on_devices import computed_on
 from realm_tf.training.replicas import spread_random_state
+from realm_tf.training.strategies import require_shapes
 from realm_tf.training.train_step import shared_out
 from realm_tf.weights.networks import make_retriever
 from tests.training.stand_in_tpu import stand_in_tpu_strategy
@@ -32,7 +34,7 @@ CASES = {
         {'rematerialize': True, 'finetune.accumulation_steps': 2, 'finetune.refresh': 'external'},
     ),
 }
-_ALL = {'precision': 'mixed_bfloat16', 'encoder.num_layers': 1}
+_ALL = {'skip_padding': False, 'precision': 'mixed_bfloat16', 'encoder.num_layers': 1}
 # What marks the replicated part, for the rewrite to find, and the exchange between cores: a TPU's own operations.
 _OF_TPU = {'TPUReplicateMetadata', 'CrossReplicaSum'}
 
@@ -65,6 +67,10 @@ def main() -> None:
     def step_on_the_host():
         return strategy.run(lambda: tf.strings.length(tf.strings.as_string(tf.py_function(lambda: 1, [], tf.int32))))
 
+    try:
+        require_shapes(load_config('tiny', overrides={'skip_padding': True}), strategy)
+    except RealmError as error:
+        reports['padding'] = str(error)
     reports['on the host'] = report(step_on_the_host.get_concrete_function().graph)
     print(json.dumps(reports))
 

@@ -25,6 +25,20 @@ def test_what_is_for_inference_computes_the_same_to_the_bit(shared):
     np.testing.assert_array_equal(for_inference(reader)(TOKENS, SEGMENTS)[0], reader(TOKENS, SEGMENTS)[0])
 
 
+def test_padding_is_skipped_and_changes_nothing_but_rounding():
+    # Texts of 14, 11 and 6 wordpieces.
+    is_token = np.arange(14) < np.array([[14], [11], [6]])
+    tokens, segments = TOKENS * is_token, SEGMENTS * is_token
+    retriever, reader = make_retriever(config('float32')), make_reader(config('float32'))
+    lean_retriever, lean_reader = for_inference(retriever), for_inference(reader)
+    assert lean_retriever.query_tower.encoder.skip_padding and lean_reader.encoder.skip_padding
+    documents = lean_retriever.embed_documents(tokens, segments)
+    np.testing.assert_allclose(documents, retriever.embed_documents(tokens, segments), rtol=1e-5, atol=1e-5)
+    (logits, is_span), (expected, expected_spans) = lean_reader(tokens, segments), reader(tokens, segments)
+    np.testing.assert_array_equal(is_span, expected_spans)
+    np.testing.assert_allclose(logits[is_span], expected[is_span], rtol=1e-5, atol=1e-5)
+
+
 def test_the_weights_of_mixed_precision_are_halved_where_they_are_only_computed_with():
     reader = make_reader(config('mixed_bfloat16'))
     assert {variable.dtype for variable in named_parameters(reader).values()} == {'float32'}
@@ -33,8 +47,3 @@ def test_the_weights_of_mixed_precision_are_halved_where_they_are_only_computed_
     retriever = for_inference(make_retriever(config('mixed_bfloat16')))
     in_float32 = {name for name, variable in named_parameters(retriever).items() if variable.dtype == 'float32'}
     assert {name.split('/')[1] for name in in_float32} == {'projection', 'projection_layer_norm'}
-
-
-def test_a_network_of_float32_is_its_own():
-    reader = make_reader(config('float32'))
-    assert for_inference(reader) is reader
