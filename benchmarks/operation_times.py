@@ -3,7 +3,7 @@
     python -m benchmarks.operation_times encoder --case MiniLM --precision bfloat16
     python -m benchmarks.operation_times training-step --precision bfloat16
     python -m benchmarks.operation_times finetuning-step --preset small --set finetune.batch_size=8
-    python -m benchmarks.operation_times serving --model model
+    python -m benchmarks.operation_times serving --corpus simplewiki/corpus
 
 Operations that TensorFlow has fused carry the name of the fused kernel. One runs after another, so that the times add
 up. Prints a table in Markdown.
@@ -15,11 +15,14 @@ import tempfile
 from collections.abc import Callable
 
 import click
+import numpy as np
+from etils import epath
 
 from benchmarks import encoder_cases, training_cases
 from benchmarks.encoder import token_ids
 from benchmarks.machine import machine
 from realm_tf.artifacts import open_artifact
+from realm_tf.corpus.block_store import BlockStore
 from realm_tf.environment import assume_frozen_weights
 
 _SMALLEST_SHARE = 0.01
@@ -84,10 +87,28 @@ def finetuning_step(preset, assignments, passes):
 
 
 @main.command()
-@click.option('--model', required=True, help='An export.')
+@click.option('--model', help='An export; unset: one of BERT-base, over blocks of a corpus.')
+@click.option('--corpus', 'corpus_path', help='The corpus, where there is no model.')
+@click.option('--blocks', default=20_000, show_default=True, help='How many of its blocks are searched.')
+@click.option('--precision', type=click.Choice(encoder_cases.PRECISIONS), default='bfloat16', show_default=True)
 @_passes
-def serving(model, passes):
-    """A question, answered by an export."""
+def serving(model, corpus_path, blocks, precision, passes):
+    """A question, answered by an export, which is the one of `benchmarks.question_answering` if none is given."""
+    if model:
+        print_times_of_a_question(model, passes)
+        return
+    if not corpus_path:
+        raise click.UsageError('Give --model or --corpus.')
+    from benchmarks.question_answering import blocks_of, exported
+
+    corpus = BlockStore.open(corpus_path)
+    ids = np.resize(blocks_of(corpus, shortest=0), blocks)
+    with exported(corpus, ids, [precision]) as systems:
+        print_times_of_a_question(systems.export(precision).parent, passes)
+
+
+def print_times_of_a_question(model: epath.PathLike, passes: int) -> None:
+    """Profiles an export."""
     one_at_a_time()
     import tensorflow as tf
     import tensorflow_text  # noqa: F401

@@ -26,7 +26,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 import numpy as np
@@ -72,7 +72,7 @@ def main(corpus_path, question_file, number, sizes, shortest, precisions, rounds
     print(f'Blocks have {corpus.lengths()[ids].mean():.0f} wordpieces in the mean.')
     print(_HEAD, flush=True)
     for size in sizes:
-        our_precisions = {PRECISIONS[name][0] for name in precisions}
+        our_precisions = sorted({PRECISIONS[name][0] for name in precisions})
         with prepared(corpus, np.resize(ids, size), questions, our_precisions) as systems:
             for name in precisions:
                 ours, theirs = in_turns(systems, name, peer_python, rounds, repetitions)
@@ -91,9 +91,23 @@ class Systems:
         return self.directory / 'questions.json'
 
     @property
+    def corpus(self) -> pathlib.Path:
+        """The blocks."""
+        return self.directory / 'corpus'
+
+    @property
+    def embeddings(self) -> pathlib.Path:
+        """Random embeddings of the blocks."""
+        return self.directory / 'embeddings'
+
+    @property
     def hugging_face(self) -> pathlib.Path:
         """A `RealmForOpenQA` with its `RealmRetriever`."""
         return self.directory / 'hugging_face' / 'openqa'
+
+    def model(self, precision: str) -> pathlib.Path:
+        """The QA model, which has the same weights in every precision."""
+        return self.directory / 'model' / precision
 
     def export(self, precision: str) -> pathlib.Path:
         """The SavedModel that computes in this precision."""
@@ -102,7 +116,7 @@ class Systems:
 
 @contextlib.contextmanager
 def prepared(
-    corpus: BlockStore, ids: np.ndarray, questions: Sequence[str], precisions: Iterable[str]
+    corpus: BlockStore, ids: np.ndarray, questions: Sequence[str], precisions: Sequence[str]
 ) -> Iterator[Systems]:
     """Makes what both answer with, and removes it at the end: gigabytes.
 
@@ -112,24 +126,35 @@ def prepared(
       questions: the questions.
       precisions: those of ours.
     """
-    with tempfile.TemporaryDirectory() as directory:
-        directory = pathlib.Path(directory)
-        systems = Systems(directory)
+    with exported(corpus, ids, precisions) as systems:
         systems.questions.write_text(json.dumps(questions))
-        sample, embeddings = directory / 'corpus', directory / 'embeddings'
-        write_sample(corpus, ids, sample)
-        vectors = np.random.default_rng(0).standard_normal((len(ids), DIMENSION), np.float32)
-        write_imported_embeddings(vectors, embeddings, BlockStore.open(sample), source='random', made_by={})
-        of_corpus = ('--corpus', sample, '--embeddings', embeddings)
-        for precision in precisions:
-            model = directory / 'model' / precision
-            _run(sys.executable, '-m', 'benchmarks.answering_model', sample, embeddings, precision, model)
-            output = systems.export(precision).parent
-            _run(*realm_command('export', '--model', model, *of_corpus, '--output', output))
-        # Weights have no precision: the model is any of them.
-        output = systems.hugging_face.parent
-        _run(*realm_command('convert', '--from', model, '--to', output, '--format', 'hugging-face', *of_corpus))
+        model, output = systems.model(next(iter(precisions))), systems.hugging_face.parent
+        form = ('--format', 'hugging-face')
+        _run(*realm_command('convert', '--from', model, '--to', output, *form, *_of_corpus(systems)))
         yield systems
+
+
+@contextlib.contextmanager
+def exported(corpus: BlockStore, ids: np.ndarray, precisions: Sequence[str]) -> Iterator[Systems]:
+    """Makes what ours answers with, and removes it at the end; `prepared` has the arguments."""
+    with tempfile.TemporaryDirectory() as directory:
+        systems = Systems(pathlib.Path(directory))
+        write_sample(corpus, ids, systems.corpus)
+        vectors = np.random.default_rng(0).standard_normal((len(ids), DIMENSION), np.float32)
+        sample = BlockStore.open(systems.corpus)
+        write_imported_embeddings(vectors, systems.embeddings, sample, source='random', made_by={})
+        for precision in precisions:
+            made = (systems.corpus, systems.embeddings, precision, systems.model(precision))
+            _run(sys.executable, '-m', 'benchmarks.answering_model', *made)
+            output = systems.export(precision).parent
+            _run(
+                *realm_command('export', '--model', systems.model(precision), '--output', output, *_of_corpus(systems))
+            )
+        yield systems
+
+
+def _of_corpus(systems: Systems) -> tuple:
+    return '--corpus', systems.corpus, '--embeddings', systems.embeddings
 
 
 def blocks_of(corpus: BlockStore, shortest: int) -> np.ndarray:
