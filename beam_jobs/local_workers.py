@@ -123,7 +123,8 @@ def _nurse(orders: Connection, other_end: Connection, imports: str | None) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    workers: list[multiprocessing.Process] = []
+    # By what becomes readable when it ends.
+    workers: dict[int, multiprocessing.Process] = {}
     code = 0
     with _silence():
         if imports:
@@ -131,15 +132,20 @@ def _nurse(orders: Connection, other_end: Connection, imports: str | None) -> No
         # The end of the file is that of the driver.
         with contextlib.suppress(EOFError):
             while code == 0:
-                alive = [worker for worker in workers if worker.exitcode is None]
-                if orders in multiprocessing.connection.wait([orders, *(worker.sentinel for worker in alive)]):
+                ready = set(multiprocessing.connection.wait([orders, *workers]))
+                for ended in ready & workers.keys():
+                    worker = workers.pop(ended)
+                    # Its files are closed before it has an exit status.
+                    worker.join()
+                    code = code or worker.exitcode
+                if orders in ready:
                     environment = orders.recv()
                     if environment is None:
                         break
-                    workers.append(_processes.Process(target=_work, args=(environment,)))
-                    workers[-1].start()
-                code = next(filter(None, (worker.exitcode for worker in workers)), 0)
-    for worker in workers:
+                    worker = _processes.Process(target=_work, args=(environment,))
+                    worker.start()
+                    workers[worker.sentinel] = worker
+    for worker in workers.values():
         worker.kill()
     if code < 0:
         os.kill(os.getpid(), -code)

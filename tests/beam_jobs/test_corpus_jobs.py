@@ -28,6 +28,7 @@ from realm_tf.config import SpansConfig
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
 from realm_tf.errors import RealmError
+from tests.beam_jobs.ended import assert_ended
 from tests.interruption import blocked
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -56,12 +57,6 @@ def shards_of(path):
 
 def program(module, *arguments):
     return [sys.executable, '-m', f'beam_jobs.{module}', *map(str, arguments), '--preset', 'tiny']
-
-
-def assert_ended(processes):
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    # Where nothing reaps orphans, a process that has ended stays as a zombie.
-    assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
 
 
 def test_blocks_are_the_documents_cut_in_order(tmp_path, tiny_config, vocabulary_path):

@@ -25,6 +25,7 @@ from realm_tf.embedding.block_embedder import LENGTH_STEP
 from realm_tf.search.embeddings import Embeddings, contents_name, shard_name
 from realm_tf.text.packing import pack_documents
 from realm_tf.text.vocabulary import Vocabulary
+from tests.beam_jobs.ended import assert_ended
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 VOCABULARY_OF_ALL = Vocabulary(('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', *(f'piece{id}' for id in range(60))))
@@ -398,12 +399,6 @@ def wait_until(is_so):
             return
         time.sleep(0.05)
     raise AssertionError('It did not happen within a minute.')
-
-
-def assert_ended(processes):
-    _, alive = psutil.wait_procs(processes, timeout=3)
-    # Where nothing reaps orphans, a process that has ended stays as a zombie.
-    assert all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
 
 
 @hypothesis.given(
