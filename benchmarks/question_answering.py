@@ -128,7 +128,7 @@ def prepared(
     """
     with exported(corpus, ids, precisions) as systems:
         systems.questions.write_text(json.dumps(questions))
-        model, output = systems.model(next(iter(precisions))), systems.hugging_face.parent
+        model, output = systems.model(precisions[0]), systems.hugging_face.parent
         form = ('--format', 'hugging-face')
         _run(*realm_command('convert', '--from', model, '--to', output, *form, *_of_corpus(systems)))
         yield systems

@@ -53,7 +53,7 @@ def main(tasks, topologies, replicas, choices, preset, assignments):
         step = pathlib.Path(directory) / 'step.hlo'
         for task in tasks:
             for rematerialize in choices:
-                overrides = parse_overrides(assignments) | {'rematerialize': rematerialize}
+                overrides = parse_overrides(assignments) | {'rematerialize': rematerialize, 'skip_padding': False}
                 write_step(task, load_config(preset, overrides=overrides), replicas, step)
                 for topology in topologies:
                     found = compiled(step, topology, replicas, compiler)

@@ -108,6 +108,14 @@ def _strategy(command):
     return click.option('--strategy', type=where, default='default', help='Where it runs: docs/cloud-tpu.md.')(command)
 
 
+def _require_shapes_for(strategy: str, config) -> None:
+    """Checks, before anything is written, that a training can run where it is to."""
+    from realm_tf.config import require_fixed_shapes
+
+    if strategy == 'tpu':
+        require_fixed_shapes(config)
+
+
 def _overwrite(command):
     return click.option('--overwrite', is_flag=True, help='Replace what was made with other settings or inputs.')(
         command
@@ -215,6 +223,7 @@ def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
 
+    _require_shapes_for(strategy, config)
     inputs = _inputs(corpus=corpus, encoder=encoder)
     if not prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs=inputs, overwrite=overwrite):
         return _up_to_date(run)
@@ -241,6 +250,7 @@ def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run,
     from realm_tf.config import recipe
     from realm_tf.training.runs import prepare_run
 
+    _require_shapes_for(strategy, config)
     inputs = _inputs(
         corpus=corpus,
         spans=spans,
@@ -378,6 +388,7 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
 
     if (encoder is None) == (model is None):
         raise RealmError('Give either --encoder or --model to start from.')
+    _require_shapes_for(strategy, config)
     reads, dev_reads = _question_files(files), _question_files(dev_files)
     inputs = _inputs(corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index)
     if model is not None and 'encoder' in (made_from := open_artifact(model).inputs):

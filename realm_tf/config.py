@@ -326,7 +326,9 @@ class Config:
         False, 'Compute the inside of each Transformer layer again in the backward pass: less memory, more time.'
     )
     skip_padding: bool = _setting(
-        False, 'Compute nothing but attention for padding: less time, on processors and GPUs alone, as shapes change.'
+        False,
+        'Compute nothing but attention for padding in the Transformer layers: less time on processors; not on TPUs, as '
+        'shapes change from step to step.',
     )
     seed: int = _setting(0, 'Seed of every random choice.')
     encoder: EncoderConfig = EncoderConfig()
@@ -531,6 +533,19 @@ def recipe(config: Config, *sections: str) -> dict[str, Any]:
     names = ('precision', 'rematerialize', 'skip_padding', 'seed', 'encoder', 'retriever', *sections)
     values = config_to_dict(config)
     return {name: values[name] for name in names}
+
+
+def require_fixed_shapes(config: Config) -> None:
+    """Checks that the networks of a training have the same shapes in every step, as a TPU needs.
+
+    Raises:
+      RealmError: if padding is to be skipped.
+    """
+    if config.skip_padding:
+        raise RealmError(
+            'skip_padding = true: shapes would change from step to step, which a TPU cannot compute with. '
+            'Use --set skip_padding=false.'
+        )
 
 
 def sections_of_finetuning(config: Config) -> tuple[str, ...]:

@@ -94,6 +94,10 @@ def test_every_command_has_help_with_its_defaults(command):
         (['questions', '--from', __file__, '--output', 'x'], 'holds no usable question'),
         (['plan'], 'Give --blocks'),
         (['plan', '--blocks', '9', '--run', '.', '--blocks-per-second', '1'], 'tells of no step'),
+        (
+            ['ict', '--corpus', '.', '--encoder', '.', '--output', 'x', '--preset', 'small', '--strategy', 'tpu'],
+            'skip_padding=false',
+        ),
         (['pretrian'], "No such command 'pretrian'"),
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',

@@ -18,7 +18,7 @@ from realm_tf.errors import RealmError
 from realm_tf.text.packing import MAX_TITLE_LENGTH, pack_documents
 from realm_tf.text.ragged import Ragged
 
-# Batches are padded to a multiple of this, so that a device sees few shapes.
+# Batches are padded to a multiple of this, so that a device sees few shapes: of attention, where padding is skipped.
 LENGTH_STEP = 16
 
 

@@ -19,7 +19,7 @@ from realm_tf.weights.networks import for_inference
 
 # The best spans of a block that are kept; what lies beyond them has next to no probability.
 _SPANS_KEPT = 32
-# Inputs are padded to a multiple of this: few different shapes, and little padding.
+# Inputs are padded to a multiple of this: attention has few different shapes, and little padding.
 _LENGTH_STEP = 64
 _QUESTIONS_EMBEDDED = 64
 

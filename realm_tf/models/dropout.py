@@ -16,8 +16,7 @@ class Dropout(keras.layers.Layer):
 
     A value is dropped by 16 random bits, half of what a generator of 32 is asked for in the dropout of TensorFlow. The
     rate is therefore a multiple of 1 / 65,536, the nearest to what is given, and the scale is that of this multiple.
-    `keras.layers.Dropout` compares numbers in the precision of the values: in bfloat16 a rate of 0.1 is 0.1016 there,
-    and the mean does not stay.
+    `keras.layers.Dropout` compares numbers in the precision of the values: in bfloat16 a rate of 0.1 is 0.1016 there.
 
     Args:
       rate: the share of values that are dropped, in [0, 1).
@@ -70,11 +69,13 @@ def _at_least(threshold: int, values, seed):
 
 
 def _at_least_by_tensorflow(threshold: int, values, seed):
-    """The same from both halves of numbers of 32 bits, of which the last may have one too many."""
+    """The same from numbers of 32 bits: the lower halves are for the first rows, the upper halves for the others."""
     import tensorflow as tf
 
-    size = tf.size(values)
-    pairs = tf.random.stateless_uniform([(size + 1) // 2], tf.cast(seed, tf.int32), None, None, tf.int32)
-    # [size], at least -2**15
-    halves = tf.reshape(tf.bitcast(pairs, tf.int16), [-1])[:size]
-    return tf.reshape(halves, ops.shape(values)) >= threshold - _VALUES_OF_16_BITS // 2
+    rows, *others = ops.shape(values) or (1,)
+    # [rows / 2 rounded up, …]
+    pairs = tf.random.stateless_uniform([(rows + 1) // 2, *others], tf.cast(seed, tf.int32), None, None, tf.int32)
+    lower, upper = pairs & (_VALUES_OF_16_BITS - 1), tf.bitwise.right_shift(pairs, 16)
+    # The upper half has the sign.
+    kept = tf.concat([lower >= threshold, upper >= threshold - _VALUES_OF_16_BITS // 2], axis=0)[:rows]
+    return tf.reshape(kept, ops.shape(values))

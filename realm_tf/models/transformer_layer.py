@@ -90,6 +90,7 @@ class TransformerLayer(keras.layers.Layer):
         self.output_dense.build((None, self.intermediate_size))
 
     def call(self, hidden, attention_bias, layout: AllTokens | None = None, training=False):
+        # Of the bias, only its shape, [batch, length], says anything here.
         layout = layout or AllTokens(attention_bias[:, 0, 0])
         # For the probabilities and for both residuals, drawn once: what is computed again drops the same.
         dropouts = [self.dropout_layer.drawn(training) for _ in range(3)]

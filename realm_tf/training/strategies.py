@@ -5,7 +5,7 @@ import os
 
 import tensorflow as tf
 
-from realm_tf.config import Config
+from realm_tf.config import Config, require_fixed_shapes
 from realm_tf.errors import RealmError
 
 
@@ -50,11 +50,8 @@ def require_shapes(config: Config, strategy: tf.distribute.Strategy) -> None:
     Raises:
       RealmError: if padding is to be skipped on a TPU.
     """
-    if config.skip_padding and isinstance(strategy, tf.distribute.TPUStrategy):
-        raise RealmError(
-            'skip_padding = true: shapes would change from step to step, which a TPU cannot compute with. '
-            'Use --set skip_padding=false.'
-        )
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        require_fixed_shapes(config)
 
 
 def is_in_one_process(strategy: tf.distribute.Strategy) -> bool:

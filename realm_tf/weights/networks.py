@@ -45,27 +45,27 @@ def make_reader(config: Config) -> SpanReader:
 
 
 def for_inference(network: Network) -> Network:
-    """A copy of a network that computes the same, forward, where shapes may depend on the batch, as on a processor.
+    """A network that computes the same, forward, where shapes may depend on the batch, as they may on a processor.
 
     Its weights are in the precision that it computes in: in mixed precision that saves half the memory, and the cast
-    of every weight in every call. It skips padding, so that a text costs what its own length costs, save in attention.
+    of every weight in every call. It skips padding: a text costs what its own length costs. It is the network itself
+    where both are so, and a copy where not.
     """
-    copy = type(network).from_config(_skipping_padding(network.get_config()) | {'dtype': network.compute_dtype})
+    arguments = network.get_config()
+    lean = _skipping_padding(arguments)
+    if lean == arguments and network.compute_dtype == network.variable_dtype:
+        return network
+    copy = type(network).from_config(lean | {'dtype': network.compute_dtype})
     copy.build()
     assign_parameters(copy, named_parameters(network), source=network.name)
     return copy
 
 
 def _skipping_padding(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The constructor arguments of a network, whose encoders, at whatever depth, skip padding."""
-    return {
-        name: value | {'skip_padding': True}
-        if name == 'encoder'
-        else _skipping_padding(value)
-        if name == 'tower'
-        else value
-        for name, value in arguments.items()
-    }
+    """The constructor arguments of a network, or of the tower in it, with an encoder that skips padding."""
+    if 'tower' in arguments:
+        return {**arguments, 'tower': _skipping_padding(arguments['tower'])}
+    return {**arguments, 'encoder': arguments['encoder'] | {'skip_padding': True}}
 
 
 def _encoder_arguments(config: Config) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def read_token_classifier(path: epath.PathLike) -> TokenClassifier:
         raise RealmError(
             f'{path / "vocab.txt"} has {len(vocabulary.pieces)} pieces, the BERT beside it {config.vocabulary_size}.'
         )
-    encoder = BertEncoder(**dataclasses.asdict(config), dtype='float32')
+    encoder = BertEncoder(**dataclasses.asdict(config), skip_padding=True, dtype='float32')
     encoder.build()
     assign_parameters(encoder, pretrained.body(BERT), source=str(path))
     classifier = keras.layers.Dense(len(labels), dtype='float32', name='classifier')

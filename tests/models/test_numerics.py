@@ -22,8 +22,8 @@ CONFIG = load_config('tiny', overrides={'encoder.dropout': 0.0, 'encoder.vocabul
 PADDING = 7
 
 
-def with_precision(precision):
-    return dataclasses.replace(CONFIG, precision=precision)
+def computing_in(precision, skip_padding=False):
+    return dataclasses.replace(CONFIG, precision=precision, skip_padding=skip_padding)
 
 
 def random_inputs(batch=3, length=14):
@@ -53,13 +53,15 @@ def reader(config):
 
 
 NETWORKS = pytest.mark.parametrize('network', [retriever, knowledge_augmented_encoder, reader])
+PADDINGS = pytest.mark.parametrize('skip_padding', [False, True], ids=['padded', 'skipping'])
 PRECISIONS = pytest.mark.parametrize(('precision', 'tolerance'), [('float32', 1e-5), ('mixed_bfloat16', 0.02)])
 
 
 @NETWORKS
 @PRECISIONS
-def test_padding_never_changes_a_result(network, precision, tolerance):
-    compute = network(with_precision(precision))
+@PADDINGS
+def test_padding_never_changes_a_result(network, precision, tolerance, skip_padding):
+    compute = network(computing_in(precision, skip_padding))
     tokens, segments, masks = random_inputs()
     padding = [(0, 0), (0, PADDING)]
     found = np.asarray(compute(np.pad(tokens, padding), np.pad(segments, padding), masks))
@@ -72,8 +74,9 @@ def test_padding_never_changes_a_result(network, precision, tolerance):
 
 @NETWORKS
 @PRECISIONS
-def test_the_order_of_a_batch_never_changes_a_result(network, precision, tolerance):
-    compute = network(with_precision(precision))
+@PADDINGS
+def test_the_order_of_a_batch_never_changes_a_result(network, precision, tolerance, skip_padding):
+    compute = network(computing_in(precision, skip_padding))
     arrays = random_inputs()
     found = compute(*(array[::-1] for array in arrays))
     np.testing.assert_allclose(np.asarray(found)[::-1], compute(*arrays), atol=tolerance)
@@ -81,14 +84,15 @@ def test_the_order_of_a_batch_never_changes_a_result(network, precision, toleran
 
 @NETWORKS
 def test_the_compiler_does_not_change_a_result(network):
-    compute = network(with_precision('float32'))
+    compute = network(computing_in('float32'))
     plain, compiled = (tf.function(compute, jit_compile=is_compiled) for is_compiled in (False, True))
     arrays = [tf.constant(array) for array in random_inputs()]
     np.testing.assert_allclose(compiled(*arrays), plain(*arrays), atol=1e-5)
 
 
-def test_a_row_of_padding_alone_stays_finite():
-    compute = retriever(with_precision('mixed_bfloat16'))
+@PADDINGS
+def test_a_row_of_padding_alone_stays_finite(skip_padding):
+    compute = retriever(computing_in('mixed_bfloat16', skip_padding))
     empty = np.zeros((2, 6), np.int32)
     assert np.isfinite(compute(empty, empty, None)).all()
 

@@ -29,7 +29,8 @@ def test_padding_is_skipped_and_changes_nothing_but_rounding():
     # Texts of 14, 11 and 6 wordpieces.
     is_token = np.arange(14) < np.array([[14], [11], [6]])
     tokens, segments = TOKENS * is_token, SEGMENTS * is_token
-    retriever, reader = make_retriever(config('float32')), make_reader(config('float32'))
+    padded = config('float32', skip_padding=False)
+    retriever, reader = make_retriever(padded), make_reader(padded)
     lean_retriever, lean_reader = for_inference(retriever), for_inference(reader)
     assert lean_retriever.query_tower.encoder.skip_padding and lean_reader.encoder.skip_padding
     documents = lean_retriever.embed_documents(tokens, segments)
@@ -47,3 +48,8 @@ def test_the_weights_of_mixed_precision_are_halved_where_they_are_only_computed_
     retriever = for_inference(make_retriever(config('mixed_bfloat16')))
     in_float32 = {name for name, variable in named_parameters(retriever).items() if variable.dtype == 'float32'}
     assert {name.split('/')[1] for name in in_float32} == {'projection', 'projection_layer_norm'}
+
+
+def test_a_network_that_is_for_inference_already_is_its_own():
+    reader = make_reader(config('float32', skip_padding=True))
+    assert for_inference(reader) is reader
