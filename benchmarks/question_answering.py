@@ -67,9 +67,8 @@ def main(corpus_path, question_file, number, sizes, shortest, precisions, rounds
     print(f'{machine(("tensorflow", "keras"))}; beside {versions_of(peer_python)}. {len(questions)} questions, each')
     print(f'{repetitions} times a process. Median (minimum–maximum) of {rounds}.')
     ids = blocks_of(corpus, shortest)
-    if len(ids) < max(sizes):
-        print(f'{len(ids):,} blocks have {shortest} wordpieces or more; where more are searched, they repeat.')
-    print(f'Blocks have {corpus.lengths()[ids].mean():.0f} wordpieces in the mean.')
+    mean = corpus.lengths()[ids].mean()
+    print(f'{len(ids):,} blocks of {mean:.0f} wordpieces in the mean; where more are searched, they repeat.')
     print(_HEAD, flush=True)
     for size in sizes:
         our_precisions = sorted({PRECISIONS[name][0] for name in precisions})

@@ -14,8 +14,8 @@ _VALUES_OF_16_BITS = 2**16
 class Dropout(keras.layers.Layer):
     """Sets values to zero at random, and scales the others so that the mean stays (Srivastava et al. 2014).
 
-    A value is dropped by 16 random bits, half of what a generator of 32 is asked for in the dropout of TensorFlow. The
-    rate is therefore a multiple of 1 / 65,536, the nearest to what is given, and the scale is that of this multiple.
+    A value is dropped by 16 random bits, where TensorFlow's own dropout takes 32. The rate is therefore a multiple of
+    1 / 65,536, the nearest to what is given, and the scale is that of this multiple, rounded to the values' precision.
     `keras.layers.Dropout` compares numbers in the precision of the values: in bfloat16 a rate of 0.1 is 0.1016 there.
 
     Args:

@@ -325,7 +325,7 @@ def test_a_job_that_gets_no_further_is_given_up(num_workers, corpus, troubled_en
         job.kill()
     assert job.returncode == 2
     assert 'realm: No worker has got further for 0.15 minutes, so the job was given up.' in said
-    assert_ended(workers)
+    assert_ended(workers, seconds=3)
 
 
 def test_of_an_edited_corpus_only_what_changed_is_embedded(blocks, encoder, embedded, tmp_path):
@@ -374,7 +374,7 @@ def test_an_interrupt_leaves_no_process_behind(corpus, encoder, tmp_path):
         job.send_signal(signal.SIGINT)
         job.communicate(timeout=30)
         assert job.returncode == 130
-        assert_ended(workers)
+        assert_ended(workers, seconds=3)
     finally:
         job.kill()
     recipe = json.loads((tmp_path / 'embeddings' / 'recipe.json').read_text())

@@ -1,4 +1,4 @@
-"""Dropout: how much is dropped, what stays of the mean, and what is drawn when."""
+"""Dropout: how much is dropped, how the rest is scaled, and what is drawn when."""
 
 import hypothesis
 import keras
