@@ -22,7 +22,7 @@ RECIPE = 'recipe.json'
 FORMAT_VERSION = 1
 
 # Of inputs whose role is not called as their kind is.
-_KINDS = {'pretraining_corpus': 'corpus', 'calibration': 'evaluation'}
+_KINDS = {'pretraining_corpus': 'corpus', 'calibration': 'evaluation', 'encoder_embeddings': 'embeddings'}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -426,7 +426,13 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
     '--encoder', type=INPUT, help='An encoder, to measure its zero-shot recall; with --model, to compare with it.'
 )
 @click.option('--embeddings', required=True, type=INPUT, help='Embeddings of the corpus by this encoder or model.')
-@click.option('--index', type=INPUT, help='An index over them, for --model.')
+@click.option(
+    '--encoder-embeddings',
+    type=INPUT,
+    help='With --model and --encoder, embeddings by the encoder, where the model answers with others: those of a '
+    'fine-tuning that refreshed them. Unset: --embeddings.',
+)
+@click.option('--index', type=INPUT, help='An index over the embeddings, for --model.')
 @click.option('--questions', type=INPUT, help=f'{_QUESTIONS}.')
 @click.option('--bm25', is_flag=True, help="Compare with BM25 over the same blocks, read by the model's reader.")
 @click.option('--calibration', type=INPUT, help='An evaluation on development questions, to choose when not to answer.')
@@ -440,6 +446,7 @@ def evaluate(
     model,
     encoder,
     embeddings,
+    encoder_embeddings,
     index,
     questions,
     bm25,
@@ -465,6 +472,8 @@ def evaluate(
         )
     if model is not None and index is None:
         raise RealmError('--model needs --index.')
+    if encoder_embeddings and (model is None or encoder is None):
+        raise RealmError('--encoder-embeddings is for an --encoder that is compared with a --model.')
     if retrieval_only and (calibration or explain):
         raise RealmError('--calibration and --explain are about answers, which --retrieval-only does not make.')
     from realm_tf.artifacts import open_artifact
@@ -478,7 +487,13 @@ def evaluate(
         raise RealmError('Give --questions and --output, or a question to --explain.')
     reads = _question_files([questions])
     inputs = _inputs(
-        corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index, calibration=calibration
+        corpus=corpus,
+        encoder=encoder,
+        model=model,
+        embeddings=embeddings,
+        encoder_embeddings=encoder_embeddings,
+        index=index,
+        calibration=calibration,
     )
     inputs |= _checksums('questions', [questions]) | ({'compared': 'bm25'} if bm25 else {})
     inputs |= {'measured': 'retrieval'} if retrieval_only else {}
@@ -498,7 +513,7 @@ def evaluate(
                 output,
                 config,
                 inputs,
-                compared=Compared(encoder, bm25),
+                compared=Compared(encoder, encoder_embeddings, bm25),
                 calibration_path=calibration,
                 retrieval_only=retrieval_only,
                 overwrite=overwrite,

@@ -33,7 +33,6 @@ from realm_tf.progress import tracked
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.exact import ExactSearcher
 from realm_tf.search.index import open_index
-from realm_tf.search.searcher import Searcher
 from realm_tf.text.packing import pack_queries
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights.encoder_artifact import Encoder
@@ -64,12 +63,15 @@ class Compared:
     """What is compared with the model, all read by its reader.
 
     Attributes:
-      encoder_path: the encoder that made the embeddings, as it comes; None: it is not compared.
+      encoder_path: an encoder as it comes; None: none is compared.
+      embeddings_path: embeddings of the corpus by that encoder; None: those that the model answers with, which a
+        fine-tuning leaves as they were unless it refreshes them.
       bm25: whether BM25 over the same blocks is compared, and its fusion with the model; with an encoder, its fusion
         with that as well.
     """
 
     encoder_path: epath.PathLike | None = None
+    embeddings_path: epath.PathLike | None = None
     bm25: bool = False
 
 
@@ -101,10 +103,7 @@ def evaluate_retriever(
       RealmError: if the inputs do not fit each other.
     """
     corpus = BlockStore.open(corpus_path)
-    embeddings = Embeddings.open(embeddings_path)
-    embeddings.artifact.require_input('corpus', corpus.artifact)
-    searcher = ExactSearcher.build(embeddings.shards)
-    found = _found_by_encoder(encoder_path, corpus, embeddings, searcher, questions, config)
+    found = _found_by_encoder(encoder_path, corpus, embeddings_path, questions, config)
     labels = _Labels(corpus, questions, config)
     metrics = labels.counts() | labels.recall(found, labels.hits(found))
     with make_artifact(
@@ -167,7 +166,8 @@ def evaluate_model(
     k = max(RECALL_AT)
     runs = {MODEL: predictor.retrieve(queries, k)}
     if compared.encoder_path is not None:
-        runs[START] = _found_by_encoder(compared.encoder_path, corpus, embeddings, searcher, questions, model.config)
+        of_encoder = compared.embeddings_path or embeddings_path
+        runs[START] = _found_by_encoder(compared.encoder_path, corpus, of_encoder, questions, model.config)
     if compared.bm25:
         runs[BM25] = bm25(corpus, texts, k)
     if START in runs and BM25 in runs:
@@ -316,14 +316,16 @@ def _embeddings_of(model: Model, corpus: BlockStore, path: epath.PathLike) -> Em
 def _found_by_encoder(
     path: epath.PathLike,
     corpus: BlockStore,
-    embeddings: Embeddings,
-    searcher: Searcher,
+    embeddings_path: epath.PathLike,
     questions: Sequence[Question],
     config: Config,
 ) -> Retrieved:
-    """What the encoder that made the embeddings retrieves."""
+    """What an encoder retrieves, by exact search over its embeddings."""
     encoder = Encoder.open(path)
+    embeddings = Embeddings.open(embeddings_path)
+    embeddings.artifact.require_input('corpus', corpus.artifact)
     embeddings.artifact.require_input('encoder', encoder.artifact)
+    searcher = ExactSearcher.build(embeddings.shards)
     ids = WordPieceTokenizer(corpus.vocabulary).tokenize_to_ragged([question.text for question in questions])
     packed = pack_queries(ids, config.finetune.question_length, corpus.vocabulary)
     embed = tf.function(for_inference(encoder.retriever()).embed_queries, reduce_retracing=True)

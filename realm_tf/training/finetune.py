@@ -93,6 +93,8 @@ def train(
     embeddings = Embeddings.open(embeddings_path)
     embeddings.artifact.require_input('corpus', corpus.artifact)
     start.require_embeddings(embeddings)
+    if settings.refresh != 'none':
+        start.require_document_tower()
     index = open_artifact(index_path, 'index').require_input('embeddings', embeddings.artifact)
     first_generation = Generation(0, start.artifact.artifact.path, embeddings.artifact.path, index.path)
     steps, steps_of_epoch = _number_of_steps(questions, config)
@@ -299,6 +301,20 @@ class _Start:
             self.artifact.require_embeddings(embeddings.artifact)
         else:
             embeddings.artifact.require_input('encoder', self.artifact.artifact)
+
+    def require_document_tower(self) -> None:
+        """Checks that the retriever still has the tower that embedded the documents."""
+        if not isinstance(self.artifact, Model):
+            return
+        config = self.artifact.config
+        # Trained by its queries alone, a tower for both no longer embeds documents as it did.
+        if config.retriever.shared_towers and config.finetune.refresh == 'none':
+            raise RealmError(
+                f'{self.artifact.artifact.path} was fine-tuned with frozen documents, and has one tower for queries '
+                'and documents: the weights that embedded the documents are not in it, and cannot be trained on. '
+                'Start from the encoder, with --encoder; or have a tower for each, from an encoder that realm import '
+                'made with --set retriever.shared_towers=false.'
+            )
 
     def retriever(self, config: Config) -> DualEncoder:
         return self.artifact.retriever(config)

@@ -9,12 +9,14 @@ import sys
 import numpy as np
 import pytest
 
+from realm_tf.artifacts import make_artifact, open_artifact
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.evaluation.abstention import applied, area_under_curve, risk_coverage_curve, threshold_for
 from realm_tf.evaluation.bm25 import bm25
 from realm_tf.evaluation.metrics import question_word
 from realm_tf.evaluation.predictor import Prediction, Span
 from realm_tf.evaluation.retrieval import Retrieved, fused, hits_of_documents, write_trec_run
+from realm_tf.search.embeddings import Embeddings, shard_name
 
 ROOT = pathlib.Path(__file__).parents[2]
 RETRIEVED_BY = [
@@ -109,6 +111,37 @@ def test_retrieval_alone_is_that_of_the_whole_evaluation(evaluation, tmp_path, p
     arguments = [*paths, '--questions', tiny_questions, '--calibration', tmp_path / 'output']
     ended = realm('evaluate', *arguments, '--output', tmp_path / 'calibrated', '--preset', 'tiny')
     assert ended.returncode == 2 and 'has measured retrieval only' in ended.stderr
+
+
+def test_an_encoder_is_compared_by_embeddings_of_its_own(
+    evaluation, tmp_path, paths, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_questions
+):
+    """As if the model's had been refreshed: its embeddings are those of another encoder."""
+    output, _ = evaluation
+    other, embeddings = tmp_path / 'encoder', tmp_path / 'embeddings'
+    ended = realm('combine', '--retriever', tiny_encoder, '--reader', tiny_encoder, '--to', other)
+    assert ended.returncode == 0, ended.stderr
+    inputs = {'corpus': open_artifact(tiny_corpus).digest, 'encoder': open_artifact(other).digest}
+    with make_artifact(embeddings, 'embeddings', configuration={}, inputs=inputs) as draft:
+        # The blocks change places, and with them what is found.
+        np.save(draft.path / shard_name(0, 1), Embeddings.open(tiny_embeddings).as_array()[::-1])
+        draft.counts['blocks'] = len(BlockStore.open(tiny_corpus))
+    arguments = ['evaluate', *paths, '--encoder', other, '--questions', tiny_questions, '--retrieval-only']
+    arguments += ['--output', tmp_path / 'output', '--preset', 'tiny']
+    ended = realm(*arguments)
+    assert ended.returncode == 2 and 'encoder' in ended.stderr
+
+    ended = realm(*arguments, '--encoder-embeddings', embeddings)
+    assert ended.returncode == 0, ended.stderr
+    rows, as_it_was = (
+        json.loads((path / 'metrics.json').read_text())['comparison'] for path in (tmp_path / 'output', output)
+    )
+    assert rows['fine-tuned']['recall@5'] == as_it_was['fine-tuned']['recall@5']
+    assert rows['encoder as it comes']['recall@5'] != as_it_was['encoder as it comes']['recall@5']
+
+    alone = ['evaluate', *paths, '--encoder-embeddings', embeddings, '--questions', tiny_questions]
+    ended = realm(*alone, '--output', tmp_path / 'alone', '--preset', 'tiny')
+    assert ended.returncode == 2 and '--encoder-embeddings is for an --encoder' in ended.stderr
 
 
 def test_predictions_are_those_of_the_authors_script(evaluation):

@@ -213,6 +213,14 @@ def test_of_two_towers_both_are_trained(tmp_path, two_towers, paths, tiny_corpus
     assert changed == {'query_tower', 'document_tower'}
 
 
+def test_documents_are_not_trained_by_a_tower_that_was_trained_on_queries(tmp_path, paths, tiny_model, tiny_questions):
+    others = {name: path for name, path in paths.items() if name != 'encoder'}
+    paths = {'corpus': others.pop('corpus'), 'model': tiny_model, **others}
+    config = load_config('tiny', overrides=SETTINGS | {'finetune.max_steps': 6})
+    with pytest.raises(RealmError, match=r'fine-tuned with frozen documents.*shared_towers=false'):
+        train(paths, read_questions(tiny_questions).questions, tmp_path / 'run', config)
+
+
 def test_a_training_that_would_never_be_refreshed_is_refused(tmp_path, paths, tiny_questions):
     config = load_config('tiny', overrides=SETTINGS | {'finetune.refresh_every': 9, 'finetune.max_steps': 10})
     with pytest.raises(RealmError, match='never be refreshed: the training has 10 steps'):
