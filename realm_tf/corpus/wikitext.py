@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from realm_tf.config import MediaWikiConfig
-from realm_tf.corpus.wikitext_tokens import HEADING, ITEM, NOTHING, visible_text
+from realm_tf.corpus.wikitext_tokens import HEADING, ITEM, NOTHING, visible_text, without_plain_markup
 
 # Namespaces whose links show no text; every wiki knows these names beside those of its own language.
 HIDDEN_NAMESPACES = frozenset(['file', 'image', 'media', 'category'])
@@ -40,9 +40,10 @@ def clean(
       in it.
     """
     text = _CONTROL.sub('', wikitext)
-    text = _with_open_brackets_hidden(_without_tags(_without_tables(_without_opaque_tags(text))))
+    text = without_plain_markup(_without_tags(_without_tables(_without_opaque_tags(text))))
+    text = _with_open_brackets_hidden(text)
     text = _with_paragraphs_joined(_without_what_was_left_open(visible_text(text, hidden_namespaces)))
-    lines = [_tidied(line) for line in re.split(rf'[\n{_BREAK}]', text)]
+    lines = [_tidied(line) for line in text.replace(_BREAK, '\n').split('\n')]
     return '\n'.join(_without_empty_sections(lines, {title.casefold() for title in dropped_sections}))
 
 
@@ -144,7 +145,8 @@ _INLINE_TAGS = (
     'a|abbr|b|bdi|bdo|big|cite|code|data|del|dfn|em|font|i|ins|kbd|languages|mark|noinclude|onlyinclude|q|rb|rp|rt|'
     'ruby|s|samp|small|span|strike|strong|sub|sup|time|translate|tt|tvar|u|var|wbr'
 )
-_EXPONENT = re.compile(r'(?<=\d)<sup>([-−–]?\d+)</sup>', re.IGNORECASE)
+# It begins with what is rare: to look behind every sign costs more than all else here.
+_EXPONENT = re.compile(r'<sup>(?<=\d<sup>)([-−–]?\d+)</sup>', re.IGNORECASE)
 _OPEN_REFERENCE = re.compile(r'</?ref\b(?:\s+\w+\s*=\s*(?:"[^"\n]*"|[^\s<>]+))*\s*/?>?', re.IGNORECASE)
 _TAG = re.compile(rf'</?(?:({_LINE_TAGS})|{_INLINE_TAGS}|{_OPAQUE_TAGS})\b[^<>]*>', re.IGNORECASE)
 
@@ -203,9 +205,12 @@ def _without_what_was_left_open(text: str) -> str:
     """Removes markup that the parser took for text, because its end is missing or spoilt."""
     for bracket, hidden in _HIDDEN.items():
         text = text.replace(hidden, bracket)
-    for markup in (_OPEN_FILE, _OPEN_LINK, _OPEN_TEMPLATE_LINE, _OPEN_TEMPLATE, _TABLE_LINE):
+    # What looks at every line takes its time.
+    markups = [_OPEN_FILE, _OPEN_LINK] if '[[' in text else []
+    markups += [_OPEN_TEMPLATE_LINE, _OPEN_TEMPLATE] if '{{' in text else []
+    for markup in markups:
         text = markup.sub('', text)
-    return text
+    return _TABLE_LINE.sub('', text) if '|' in text or '!!' in text else text
 
 
 def _with_paragraphs_joined(text: str) -> str:
@@ -270,6 +275,8 @@ def _tidied(line: str) -> str:
 
     Most lines have nothing to put right: what an expression would look for is looked for first, which is faster.
     """
+    if not _has_a_word(line):
+        return ''
     level = len(line) - len(line.lstrip(HEADING))
     line = line[level:]
     if '&' in line:
@@ -285,13 +292,17 @@ def _tidied(line: str) -> str:
     # Whatever is left of markup, and whatever has become markup by what was taken out.
     if _SIGN.search(line):
         line = _MARK.sub(' ', line)
-    if '  ' in line or line[:1] == ' ' or line[-1:] == ' ':
-        line = _with_single_spaces(line)
-    return HEADING * level + line if any(map(str.isalnum, line)) else ''
+    line = _with_single_spaces(line)
+    return HEADING * level + line if _has_a_word(line) else ''
+
+
+def _has_a_word(line: str) -> bool:
+    return any(map(str.isalnum, line))
 
 
 def _with_single_spaces(line: str) -> str:
-    return ' '.join(line.split())
+    # Of all white space a single kind is printable.
+    return line.strip(' ') if '  ' not in line and line.isprintable() else ' '.join(line.split())
 
 
 # They begin with what is rare: to try at every space costs more than all else here.
@@ -328,7 +339,7 @@ def _shown_of_parentheses(match: re.Match) -> str:
     # Before anything is put right, because a sign alone may be meant: (!), (?).
     if not content.strip(' \t,;:./·–—-'):
         return NOTHING
-    kept = _LABEL_OF_NOTHING.sub(r'\1', content)
+    kept = _LABEL_OF_NOTHING.sub(r'\1', content) if ':' in content else content
     kept = _REPEATED_SEPARATORS.sub(lambda signs: ';' if ';' in signs[0] else ',', kept)
     kept = kept.strip().strip(',;').strip()
     return f'{match[0][0]}{kept}{match[0][-1]}' if kept else NOTHING

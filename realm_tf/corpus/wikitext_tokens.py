@@ -1,7 +1,8 @@
 """What a reader of a page sees of its wikitext, without its lists, headings and line ends put right.
 
-mwparserfromhell makes tokens of the wikitext. Its tree of nodes, each of which can be changed and written as wikitext
-again, takes most of its time and is not needed to read a text once from front to back.
+Most links and templates have no markup in them: what is seen of these, two expressions say. Of all else
+mwparserfromhell makes tokens. Its tree of nodes, each of which can be changed and written as wikitext again, takes most
+of its time and is not needed to read a text once from front to back.
 """
 
 import re
@@ -18,6 +19,27 @@ NOTHING = '\x04'
 
 _LIST_MARKS = (':', ';', '*', '#', '----')
 _INTERLANGUAGE = re.compile(r'(?:[a-z]{2,3}(?:-[a-z]+)*|simple)\s*:')
+
+
+# A link without markup in it, to a page that is neither of a namespace nor of another wiki. Without its brackets, an
+# equals sign would be that of an argument.
+_WORDS = r"[^\W_][^\[\]{}|=:#&<>'*;_\n]*"
+_PLAIN_LINK = re.compile(rf'\[\[(?<!\{{\[\[)({_WORDS})(?:\| *({_WORDS}))?\]\]')
+_PLAIN_TEMPLATE = re.compile(r'\{\{(?<!\{\{\{)(\w[^\[\]{}|<>#\n]*)\n?(?:\|[^\[\]{}]*)?\}\}(?!\})')
+# An infobox has templates in its arguments.
+_DEEPEST_PLAIN_TEMPLATE = 2
+
+
+def without_plain_markup(wikitext: str) -> str:
+    """Puts text for links that have no markup in them, and `NOTHING` for such templates that have no text."""
+    text = _PLAIN_LINK.sub(lambda link: (link[2] or link[1]).rstrip(), wikitext)
+    for _ in range(_DEEPEST_PLAIN_TEMPLATE):
+        text = _PLAIN_TEMPLATE.sub(_shown_of_plain_template, text)
+    return text
+
+
+def _shown_of_plain_template(template: re.Match) -> str:
+    return NOTHING if wikitext_templates.renderer(template[1]) is None else template[0]
 
 
 def visible_text(wikitext: str, hidden_namespaces: Collection[str]) -> str:

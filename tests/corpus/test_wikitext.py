@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realm_tf.corpus.wikitext import clean
+from realm_tf.corpus.wikitext import HIDDEN_NAMESPACES, clean
+from realm_tf.corpus.wikitext_tokens import NOTHING, visible_text, without_plain_markup
 
 
 def cleans(cases):
@@ -208,10 +209,46 @@ def test_no_word_is_lost_and_none_is_added(pieces):
     assert re.findall(r'\w+', clean(wikitext)) == re.findall(r'[abcé東]+', spoken)
 
 
+SIGNS = st.sampled_from(['', ' ', ':', '=', '#', '&amp;', "''", '-', '*', ';', '_', '\n', 'a=b', '1', 'de:', 'File:'])
+TARGETS = st.lists(st.one_of(WORDS, SIGNS), min_size=1, max_size=3).map(''.join)
+MARKUP = st.recursive(
+    st.one_of(WORDS, SIGNS),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=2, max_size=4).map(''.join),
+        # A link in a link's target or a name, or an address or a heading in another, is none.
+        st.builds('[[{}]]'.format, TARGETS),
+        st.builds('[[{}|{}]]'.format, TARGETS, inner),
+        WORDS.map('[http://a.org [[{}]] b]'.format),
+        st.builds(
+            lambda name, parts: f'{{{{{"|".join([name, *parts])}}}}}',
+            st.sampled_from(
+                ['convert', 'lang', 'lang-fr', 'nowrap', 'Infobox town', 'cite web\n', 'formatnum:', 'a:b']
+            ),
+            st.lists(inner, max_size=3),
+        ),
+        inner.map('{{{{{{a|{}}}}}}}'.format),
+        WORDS.map('\n== a [[{}]] ==\n'.format),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(MARKUP, min_size=1, max_size=4).map(' '.join))
+def test_what_is_seen_of_plain_markup_is_what_the_parser_sees_of_it(wikitext):
+    assert visible_text(without_plain_markup(wikitext), HIDDEN_NAMESPACES) == visible_text(wikitext, HIDDEN_NAMESPACES)
+
+
+def test_plain_markup_is_not_left_to_the_parser():
+    wikitext = 'a [[b]], [[c d|e]]s {{Infobox\n| name = {{cite web|[[f]]}} }} and {{nowrap|g}}'
+    assert without_plain_markup(wikitext) == f'a b, es {NOTHING} and {{{{nowrap|g}}}}'
+
+
 @pytest.mark.parametrize(
     'wikitext',
     [
         '{{a|' * 20_000,
+        '[[a|b' * 20_000,
         '[[File:a|b ' * 20_000,
         '{{a|' * 20_000 + '}}' * 20_000,
         '{{{' * 20_000 + '}}}' * 20_000,
