@@ -1,6 +1,6 @@
 """What pre-training at the size of the paper would take on 64 TPUs, from figures that were measured, by arithmetic.
 
-    python -m benchmarks.budget --tflop 27.5 --batch-seconds 0.1 --blocks-per-second 7.5
+    python -m benchmarks.budget --tflop 27.76 --batch-seconds 0.1 --blocks-per-second 7.5
 
 What a step computes is what `benchmarks.tpu_compile` counts; what the host needs for a batch, what
 `benchmarks.pretraining_batch` measures; what a worker embeds, what `realm plan` or `benchmarks.encoder` measures. The
