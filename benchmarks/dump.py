@@ -42,13 +42,15 @@ _HEAD = """
 @click.option('--rounds', default=3, show_default=True, help='How often each is run.')
 def main(dump, vocabulary, copies, workers, rounds):
     """Makes blocks of a dump, with each number of workers."""
+    cores = sorted(os.sched_getaffinity(0))
+    if max(workers) > len(cores):
+        raise click.UsageError(f'There are {len(cores)} processors here: take no more workers.')
     peer_python = python_of('wikiextractor', PEER)
     print(f'{machine()}; beside {", ".join(PEER)}. {copies} × {pathlib.Path(dump).name}.')
     print(f'Median (minimum–maximum) of {rounds}.\n{_HEAD}', flush=True)
     with tempfile.TemporaryDirectory() as directory:
         longer = pathlib.Path(directory) / 'longer.xml.bz2'
         write_longer(pathlib.Path(dump), longer, copies)
-        cores = sorted(os.sched_getaffinity(0))
         for number in workers:
             # The processes that are started have these cores too.
             os.sched_setaffinity(0, cores[:number])

@@ -1,9 +1,9 @@
 """Wikitext to prose.
 
 Three steps, in the order in which MediaWiki takes them. First what is found by its ends alone: comments, tags, tables.
-Then mwparserfromhell parses the rest, templates and links in one another, and what a reader sees of each is kept. Last
-the lines are put right: quotes, entities, what removed templates left behind, headings of sections that have become
-empty.
+Then what a reader sees of links and templates is kept: of those without markup in them, an expression finds it; the
+rest, one in another, mwparserfromhell parses. Last the lines are put right: quotes, entities, what removed templates
+left behind, headings of sections that have become empty.
 """
 
 import functools

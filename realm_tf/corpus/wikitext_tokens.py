@@ -22,9 +22,9 @@ _INTERLANGUAGE = re.compile(r'(?:[a-z]{2,3}(?:-[a-z]+)*|simple)\s*:')
 
 
 # A link without markup in it, to a page that is neither of a namespace nor of another wiki. Without its brackets, an
-# equals sign would be that of an argument.
+# equals sign would be that of an argument, and what it touches could become an address.
 _WORDS = r"[^\W_][^\[\]{}|=:#&<>'*;_\n]*"
-_PLAIN_LINK = re.compile(rf'\[\[(?<!\{{\[\[)({_WORDS})(?:\| *({_WORDS}))?\]\]')
+_PLAIN_LINK = re.compile(rf'\[\[(?<![\w{{:/.,;?&=%~+#@$-]\[\[)({_WORDS})(?:\| *({_WORDS}))?\]\](?!\w*:)')
 _PLAIN_TEMPLATE = re.compile(r'\{\{(?<!\{\{\{)(\w[^\[\]{}|<>#\n]*)\n?(?:\|[^\[\]{}]*)?\}\}(?!\})')
 # An infobox has templates in its arguments.
 _DEEPEST_PLAIN_TEMPLATE = 2

@@ -33,6 +33,7 @@ from realm_tf.progress import tracked
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.exact import ExactSearcher
 from realm_tf.search.index import open_index
+from realm_tf.search.searcher import Searcher
 from realm_tf.text.packing import pack_queries
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights.encoder_artifact import Encoder
@@ -64,8 +65,8 @@ class Compared:
 
     Attributes:
       encoder_path: an encoder as it comes; None: none is compared.
-      embeddings_path: embeddings of the corpus by that encoder; None: those that the model answers with, which a
-        fine-tuning leaves as they were unless it refreshes them.
+      embeddings_path: embeddings of the corpus by that encoder, which are searched exactly; None: those that the model
+        answers with, by its index: a fine-tuning leaves them as they were unless it refreshes them.
       bm25: whether BM25 over the same blocks is compared, and its fusion with the model; with an encoder, its fusion
         with that as well.
     """
@@ -103,7 +104,9 @@ def evaluate_retriever(
       RealmError: if the inputs do not fit each other.
     """
     corpus = BlockStore.open(corpus_path)
-    found = _found_by_encoder(encoder_path, corpus, embeddings_path, questions, config)
+    embeddings = _embeddings_of_corpus(corpus, embeddings_path)
+    searcher = ExactSearcher.build(embeddings.shards)
+    found = _found_by_encoder(encoder_path, corpus, embeddings, searcher, questions, config)
     labels = _Labels(corpus, questions, config)
     metrics = labels.counts() | labels.recall(found, labels.hits(found))
     with make_artifact(
@@ -133,7 +136,7 @@ def evaluate_model(
     Args:
       corpus_path: the corpus.
       model_path: the QA model.
-      embeddings_path: the embeddings it was trained on.
+      embeddings_path: the embeddings it answers with.
       index_path: an index over them.
       questions: the questions.
       output: the evaluation artefact: `metrics.json`, `run.trec` and `report.md`; where blocks are read,
@@ -166,8 +169,11 @@ def evaluate_model(
     k = max(RECALL_AT)
     runs = {MODEL: predictor.retrieve(queries, k)}
     if compared.encoder_path is not None:
-        of_encoder = compared.embeddings_path or embeddings_path
-        runs[START] = _found_by_encoder(compared.encoder_path, corpus, of_encoder, questions, model.config)
+        of_encoder, search = embeddings, searcher
+        if compared.embeddings_path is not None:
+            of_encoder = _embeddings_of_corpus(corpus, compared.embeddings_path)
+            search = ExactSearcher.build(of_encoder.shards)
+        runs[START] = _found_by_encoder(compared.encoder_path, corpus, of_encoder, search, questions, model.config)
     if compared.bm25:
         runs[BM25] = bm25(corpus, texts, k)
     if START in runs and BM25 in runs:
@@ -307,25 +313,28 @@ class _Labels:
 
 
 def _embeddings_of(model: Model, corpus: BlockStore, path: epath.PathLike) -> Embeddings:
+    embeddings = _embeddings_of_corpus(corpus, path)
+    model.require_embeddings(embeddings.artifact)
+    return embeddings
+
+
+def _embeddings_of_corpus(corpus: BlockStore, path: epath.PathLike) -> Embeddings:
     embeddings = Embeddings.open(path)
     embeddings.artifact.require_input('corpus', corpus.artifact)
-    model.require_embeddings(embeddings.artifact)
     return embeddings
 
 
 def _found_by_encoder(
     path: epath.PathLike,
     corpus: BlockStore,
-    embeddings_path: epath.PathLike,
+    embeddings: Embeddings,
+    searcher: Searcher,
     questions: Sequence[Question],
     config: Config,
 ) -> Retrieved:
-    """What an encoder retrieves, by exact search over its embeddings."""
+    """What the encoder that made the embeddings retrieves."""
     encoder = Encoder.open(path)
-    embeddings = Embeddings.open(embeddings_path)
-    embeddings.artifact.require_input('corpus', corpus.artifact)
     embeddings.artifact.require_input('encoder', encoder.artifact)
-    searcher = ExactSearcher.build(embeddings.shards)
     ids = WordPieceTokenizer(corpus.vocabulary).tokenize_to_ragged([question.text for question in questions])
     packed = pack_queries(ids, config.finetune.question_length, corpus.vocabulary)
     embed = tf.function(for_inference(encoder.retriever()).embed_queries, reduce_retracing=True)

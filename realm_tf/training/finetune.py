@@ -303,18 +303,8 @@ class _Start:
             embeddings.artifact.require_input('encoder', self.artifact.artifact)
 
     def require_document_tower(self) -> None:
-        """Checks that the retriever still has the tower that embedded the documents."""
-        if not isinstance(self.artifact, Model):
-            return
-        config = self.artifact.config
-        # Trained by its queries alone, a tower for both no longer embeds documents as it did.
-        if config.retriever.shared_towers and config.finetune.refresh == 'none':
-            raise RealmError(
-                f'{self.artifact.artifact.path} was fine-tuned with frozen documents, and has one tower for queries '
-                'and documents: the weights that embedded the documents are not in it, and cannot be trained on. '
-                'Start from the encoder, with --encoder; or have a tower for each, from an encoder that realm import '
-                'made with --set retriever.shared_towers=false.'
-            )
+        if isinstance(self.artifact, Model):
+            self.artifact.require_document_tower()
 
     def retriever(self, config: Config) -> DualEncoder:
         return self.artifact.retriever(config)

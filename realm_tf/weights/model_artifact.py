@@ -8,6 +8,7 @@ from etils import epath
 
 from realm_tf.artifacts import Artifact, make_artifact, open_artifact
 from realm_tf.config import Config, config_from_dict
+from realm_tf.errors import RealmError
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.span_reader import SpanReader
 from realm_tf.text.vocabulary import Vocabulary
@@ -53,6 +54,22 @@ class Model:
         made_by = embeddings.inputs.get('encoder')
         if made_by is None or made_by != self.artifact.inputs.get('encoder'):
             self.artifact.require_input('embeddings', embeddings)
+
+    def require_document_tower(self) -> None:
+        """Checks that the retriever has the tower that embedded the documents.
+
+        Trained by its queries alone, one tower for both no longer embeds documents as it did.
+
+        Raises:
+          RealmError: if it has not, or that cannot be told, as of a model that was imported.
+        """
+        if self.config.retriever.shared_towers and self.config.finetune.refresh == 'none':
+            raise RealmError(
+                f'{self.artifact.path} was fine-tuned with frozen documents, or imported, and has one tower for '
+                'queries and documents: the weights that embedded the documents are not in it, as far as can be told, '
+                'and cannot be trained on. Start from the encoder, with --encoder; or have a tower for each, from an '
+                'encoder that realm import made with --set retriever.shared_towers=false.'
+            )
 
     def retriever(self, config: Config | None = None) -> DualEncoder:
         """The dual encoder with the model's parameters; `config` may give another precision or dropout."""

@@ -23,6 +23,8 @@ def cleans(cases):
         ('At http://a.org/b?c=d now.', 'At now.'),
         ('[[File:a.jpg|thumb|left|A [[cat]] [http://x y]]]Text', 'Text'),
         ('Text\n[[Category:Cats|*]]\n[[de:Katze]]\n[[zh-min-nan:Niau]]', 'Text'),
+        ('a [[[b|c]]] d and b[[c]]', 'a [c] d and bc'),
+        ('News:[[Foo]] [[sms]]:b and http://a.org/[[b]]', 'News:Foo sms:b and b'),
         ('[[wikt:cat|cat]] and [[s:Cats|Cats]]', 'cat and Cats'),
     ]
 )
@@ -218,6 +220,9 @@ MARKUP = st.recursive(
         # A link in a link's target or a name, or an address or a heading in another, is none.
         st.builds('[[{}]]'.format, TARGETS),
         st.builds('[[{}|{}]]'.format, TARGETS, inner),
+        WORDS.map('News:[[{}]]'.format),
+        WORDS.map('[[sms]]:{}'.format),
+        WORDS.map('http://a.org/[[{}]]'.format),
         WORDS.map('[http://a.org [[{}]] b]'.format),
         st.builds(
             lambda name, parts: f'{{{{{"|".join([name, *parts])}}}}}',

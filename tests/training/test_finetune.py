@@ -22,7 +22,7 @@ from realm_tf.training import finetune
 from realm_tf.training.finetuning_batch import FinetuningBatches
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER
-from realm_tf.weights.model_artifact import READER
+from realm_tf.weights.model_artifact import READER, Model
 from realm_tf.weights.tensor_files import read_tensors
 
 SETTINGS = {
@@ -143,13 +143,16 @@ def test_of_two_towers_that_of_the_documents_stays(
     before, after = (read_tensors(tmp_path / part / RETRIEVER) for part in ('encoder', 'run/model'))
     changed = {name.partition('/')[0] for name in before if (before[name] != after[name]).any()}
     assert changed == {'query_tower'}
+    # Which can be trained on, documents too.
+    Model.open(tmp_path / 'run' / 'model').require_document_tower()
 
 
 @pytest.mark.slow
 def test_a_killed_finetuning_goes_on_as_if_it_had_not_been(
     tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, first, tiny_questions
 ):
-    settings = SETTINGS | {'encoder.dropout': 0.1, 'finetune.epochs': 3, 'finetune.measure_every': 5}
+    # So many steps that the training is not over before it is killed, even where this process waits for a processor.
+    settings = SETTINGS | {'encoder.dropout': 0.1, 'finetune.epochs': 8, 'finetune.measure_every': 5}
     settings |= {'finetune.checkpoint_every': 4}
     paths = {'corpus': tiny_corpus, 'encoder': tiny_encoder, 'embeddings': tiny_embeddings, 'index': first.index}
     paths |= {'questions': tiny_questions, 'dev': tiny_questions}

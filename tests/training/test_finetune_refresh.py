@@ -171,7 +171,8 @@ def test_a_refreshed_finetuning_ends_in_embeddings_of_its_own(tmp_path, paths, t
     # The run is finished, though its model does not answer with what it was begun with.
     assert not train(paths, questions, tmp_path / 'run', config)
 
-    # And is gone on with from there.
+    # And is gone on with from there, with its documents or without.
+    model.require_document_tower()
     paths = paths | {part: final(tmp_path / 'run', part) for part in ('embeddings', 'index')}
     del paths['encoder']
     again = {'corpus': paths.pop('corpus'), 'model': tmp_path / 'run' / 'model', **paths}
@@ -179,6 +180,8 @@ def test_a_refreshed_finetuning_ends_in_embeddings_of_its_own(tmp_path, paths, t
     assert train(again, questions, tmp_path / 'again', config)
     frozen = Model.open(tmp_path / 'again' / 'model')
     frozen.artifact.require_input('embeddings', open_artifact(final(tmp_path / 'run', 'embeddings'), 'embeddings'))
+    with pytest.raises(RealmError, match='one tower for queries and documents'):
+        frozen.require_document_tower()
     assert 'generation' not in metrics_of(tmp_path / 'again')[0]
 
 

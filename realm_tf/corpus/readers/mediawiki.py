@@ -19,6 +19,7 @@ _EXCERPT_SIZE = 200  # bytes
 _HIDDEN_NAMESPACE = re.compile(rb'<namespace key="(?:-2|6|14)"[^>]*>([^<]+)</namespace>')
 _REDIRECT = re.compile(r'\s*#\s*REDIRECT\b', re.IGNORECASE)
 _TITLE = re.compile(rb'<title>.*?</title>', re.DOTALL)
+# MediaWiki writes no tag within a text, nor CDATA.
 _WHOLE_TEXT = re.compile(rb'<text\b[^>]*>([^<]*)</text>')
 _TEMPLATE = re.compile(r'\{\{([^{}|\n]+)')
 _CATEGORY = re.compile(r'\[\[([^\[\]|:\n]+):([^\[\]|\n]+)')
