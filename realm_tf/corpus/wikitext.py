@@ -199,18 +199,24 @@ _OPEN_LINK = re.compile(r'\[\[(?:[^\[\]{}|\n]*\|)?')
 _OPEN_TEMPLATE_LINE = re.compile(r'^[ \t]*\{\{[^}\n]*$', re.MULTILINE)
 _OPEN_TEMPLATE = re.compile(r'\{\{[^{}\n]*\}')
 _TABLE_LINE = re.compile(rf'^[ \t{ITEM}{NOTHING}]*(?:\{{\||\||!.*(?:\||!!)).*$', re.MULTILINE)
+_LEFT_OPEN_AND_SIGNS = (
+    (_OPEN_FILE, ['[[']),
+    (_OPEN_LINK, ['[[']),
+    (_OPEN_TEMPLATE_LINE, ['{{']),
+    (_OPEN_TEMPLATE, ['{{']),
+    (_TABLE_LINE, ['|', '!!']),
+)
 
 
 def _without_what_was_left_open(text: str) -> str:
     """Removes markup that the parser took for text, because its end is missing or spoilt."""
     for bracket, hidden in _HIDDEN.items():
         text = text.replace(hidden, bracket)
-    # What looks at every line takes its time.
-    markups = [_OPEN_FILE, _OPEN_LINK] if '[[' in text else []
-    markups += [_OPEN_TEMPLATE_LINE, _OPEN_TEMPLATE] if '{{' in text else []
-    for markup in markups:
-        text = markup.sub('', text)
-    return _TABLE_LINE.sub('', text) if '|' in text or '!!' in text else text
+    # What looks at every line takes its time: it is tried where a sign of it is in the text.
+    for markup, signs in _LEFT_OPEN_AND_SIGNS:
+        if any(sign in text for sign in signs):
+            text = markup.sub('', text)
+    return text
 
 
 def _with_paragraphs_joined(text: str) -> str:

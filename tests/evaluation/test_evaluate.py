@@ -9,14 +9,14 @@ import sys
 import numpy as np
 import pytest
 
-from realm_tf.artifacts import make_artifact, open_artifact
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.evaluation.abstention import applied, area_under_curve, risk_coverage_curve, threshold_for
 from realm_tf.evaluation.bm25 import bm25
 from realm_tf.evaluation.metrics import question_word
 from realm_tf.evaluation.predictor import Prediction, Span
 from realm_tf.evaluation.retrieval import Retrieved, fused, hits_of_documents, write_trec_run
-from realm_tf.search.embeddings import Embeddings, shard_name
+from realm_tf.search.embeddings import Embeddings
+from tests.embedded import write_embeddings
 
 ROOT = pathlib.Path(__file__).parents[2]
 RETRIEVED_BY = [
@@ -121,11 +121,8 @@ def test_an_encoder_is_compared_by_embeddings_of_its_own(
     other, embeddings = tmp_path / 'encoder', tmp_path / 'embeddings'
     ended = realm('combine', '--retriever', tiny_encoder, '--reader', tiny_encoder, '--to', other)
     assert ended.returncode == 0, ended.stderr
-    inputs = {'corpus': open_artifact(tiny_corpus).digest, 'encoder': open_artifact(other).digest}
-    with make_artifact(embeddings, 'embeddings', configuration={}, inputs=inputs) as draft:
-        # The blocks change places, and with them what is found.
-        np.save(draft.path / shard_name(0, 1), Embeddings.open(tiny_embeddings).as_array()[::-1])
-        draft.counts['blocks'] = len(BlockStore.open(tiny_corpus))
+    # The blocks change places, and with them what is found.
+    write_embeddings(embeddings, tiny_corpus, other, Embeddings.open(tiny_embeddings).as_array()[::-1])
     arguments = ['evaluate', *paths, '--encoder', other, '--questions', tiny_questions, '--retrieval-only']
     arguments += ['--output', tmp_path / 'output', '--preset', 'tiny']
     ended = realm(*arguments)

@@ -24,6 +24,7 @@ from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER
 from realm_tf.weights.model_artifact import READER, Model
 from realm_tf.weights.tensor_files import read_tensors
+from tests.embedded import write_embeddings
 
 SETTINGS = {
     'encoder.dropout': 0.0,
@@ -123,18 +124,13 @@ def test_what_cannot_be_trained_is_refused(train):
 def test_of_two_towers_that_of_the_documents_stays(
     tmp_path, tiny_corpus, pretrained_directory, tiny_questions, tiny_embeddings, first
 ):
-    from realm_tf.artifacts import make_artifact
-    from realm_tf.search.embeddings import shard_name
     from realm_tf.search.index import build_index
     from realm_tf.weights.import_weights import import_weights
 
     config = load_config('tiny', overrides=SETTINGS | {'retriever.shared_towers': False, 'finetune.max_steps': 2})
-    encoder = import_weights([pretrained_directory], tmp_path / 'encoder', config, random=True)
-    corpus = BlockStore.open(tiny_corpus)
-    inputs = {'corpus': corpus.artifact.digest, 'encoder': encoder.digest}
-    with make_artifact(tmp_path / 'embeddings', 'embeddings', configuration={}, inputs=inputs) as draft:
-        np.save(draft.path / shard_name(0, 1), Embeddings.open(tiny_embeddings).as_array())
-        draft.counts['blocks'] = len(corpus)
+    import_weights([pretrained_directory], tmp_path / 'encoder', config, random=True)
+    vectors = Embeddings.open(tiny_embeddings).as_array()
+    write_embeddings(tmp_path / 'embeddings', tiny_corpus, tmp_path / 'encoder', vectors)
     build_index(tmp_path / 'embeddings', tmp_path / 'index', dataclasses.replace(config.index, searcher='exact'))
     prepare_run(tmp_path / 'run', 'model', configuration=recipe(config, *sections_of_finetuning(config)), inputs={})
     questions = read_questions(tiny_questions).questions

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from etils import epath
 
-from realm_tf.artifacts import make_artifact, open_artifact
+from realm_tf.artifacts import open_artifact
 from realm_tf.config import load_config, recipe, sections_of_finetuning
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import read_questions
@@ -29,6 +29,7 @@ from realm_tf.weights.model_artifact import Model
 from realm_tf.weights.networks import make_reader, make_retriever
 from realm_tf.weights.parameters import assign_parameters, named_parameters
 from realm_tf.weights.tensor_files import read_tensors
+from tests.embedded import write_embeddings
 
 SETTINGS = {
     'encoder.dropout': 0.0,
@@ -187,14 +188,13 @@ def test_a_refreshed_finetuning_ends_in_embeddings_of_its_own(tmp_path, paths, t
 
 @pytest.mark.slow
 def test_of_two_towers_both_are_trained(tmp_path, two_towers, paths, tiny_corpus, tiny_encoder, tiny_questions):
-    from realm_tf.search.embeddings import shard_name
     from realm_tf.search.index import build_index
     from realm_tf.weights.encoder_artifact import write_encoder
 
     overrides = {'retriever.shared_towers': False, 'finetune.max_steps': 4, 'finetune.objective': 'retriever'}
     config = load_config('tiny', overrides=SETTINGS | overrides)
     one = Encoder.open(tiny_encoder)
-    encoder = write_encoder(
+    write_encoder(
         tmp_path / 'encoder',
         configuration=recipe(config),
         vocabulary=one.vocabulary,
@@ -203,10 +203,8 @@ def test_of_two_towers_both_are_trained(tmp_path, two_towers, paths, tiny_corpus
         inputs={},
         step=0,
     )
-    inputs = {'corpus': open_artifact(tiny_corpus).digest, 'encoder': encoder.digest}
-    with make_artifact(tmp_path / 'embeddings', 'embeddings', configuration={}, inputs=inputs) as draft:
-        np.save(draft.path / shard_name(0, 1), Embeddings.open(paths['embeddings']).as_array())
-        draft.counts['blocks'] = len(BlockStore.open(tiny_corpus))
+    vectors = Embeddings.open(paths['embeddings']).as_array()
+    write_embeddings(tmp_path / 'embeddings', tiny_corpus, tmp_path / 'encoder', vectors)
     build_index(tmp_path / 'embeddings', tmp_path / 'index', config.index)
     paths = {'corpus': tiny_corpus} | {name: tmp_path / name for name in ('encoder', 'embeddings', 'index')}
     assert train(paths, read_questions(tiny_questions).questions, tmp_path / 'run', config)

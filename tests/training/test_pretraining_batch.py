@@ -17,7 +17,6 @@ from realm_tf.config import load_config
 from realm_tf.corpus.block_store import Block, BlockStore, write_blocks
 from realm_tf.corpus.span_store import SpanStore
 from realm_tf.errors import RealmError
-from realm_tf.search.embeddings import shard_name
 from realm_tf.search.index import build_index
 from realm_tf.text.packing import MAX_TITLE_LENGTH, pack_documents
 from realm_tf.text.ragged import Ragged
@@ -28,6 +27,7 @@ from realm_tf.training.masking import MaskedQueries
 from realm_tf.training.pretraining_batch import NULL_DOCUMENT, PretrainingBatches, _pack_candidates
 from realm_tf.training.sampling import rows_of_step
 from realm_tf.weights.encoder_artifact import Encoder
+from tests.embedded import write_embeddings
 
 QUERY_LENGTH = 12
 BLOCK_LENGTH = 20
@@ -78,13 +78,9 @@ def current_index(run, encoder_path, embeddings_path, index_path, config):
 
 def other_index(directory, corpus_path, encoder_path, config, num_blocks=None):
     """Embeddings at random, of the first blocks, and an index over them."""
-    corpus, encoder = open_artifact(corpus_path, 'corpus'), open_artifact(encoder_path, 'encoder')
-    inputs = {'corpus': corpus.digest, 'encoder': encoder.digest}
-    num_blocks = num_blocks or corpus.counts['blocks']
+    num_blocks = num_blocks or open_artifact(corpus_path, 'corpus').counts['blocks']
     vectors = np.random.default_rng(1).standard_normal((num_blocks, config.retriever.projection_size), np.float32)
-    with make_artifact(directory / 'embeddings', 'embeddings', configuration={}, inputs=inputs) as draft:
-        np.save(draft.path / shard_name(0, 1), vectors)
-        draft.counts['blocks'] = num_blocks
+    write_embeddings(directory / 'embeddings', corpus_path, encoder_path, vectors)
     build_index(directory / 'embeddings', directory / 'index', config.index)
     return directory / 'embeddings', directory / 'index'
 
