@@ -27,7 +27,8 @@ def prepare_run(
       result: kind and name of the artefact that the run ends in.
       configuration: the settings it depends on.
       inputs: digests of what it starts from, by role.
-      overwrite: whether a run with other settings or inputs is thrown away.
+      overwrite: whether a run with other settings or inputs is thrown away. One that was refused before it did
+        anything, as its inputs did not fit, is thrown away in any case.
 
     Returns:
       Whether there is anything to do: False if the result is there and up to date.
@@ -37,8 +38,10 @@ def prepare_run(
     """
     run = epath.Path(run)
     recipe = json.dumps({'configuration': configuration, 'inputs': dict(inputs)}, indent=2, sort_keys=True)
-    if run.exists() and any(run.iterdir()):
-        if not (run / _RECIPE).exists():
+    content = {child.name for child in run.iterdir()} if run.exists() else set()
+    # A recipe alone is what a refused run leaves: nothing to lose.
+    if content - {_RECIPE}:
+        if _RECIPE not in content:
             raise RealmError(f'{run} is not empty and holds no training run. Name an empty or a new directory.')
         if (run / _RECIPE).read_text() == recipe:
             # Not the inputs of the result: it may answer with embeddings that the run itself made.

@@ -100,3 +100,20 @@ def test_a_run_with_other_settings_is_not_thrown_away_unasked(tmp_path, tiny_con
     with pytest.raises(RealmError, match='other settings or inputs'):
         prepare_run(tmp_path / 'run', 'encoder', configuration=other, inputs={})
     assert (tmp_path / 'run' / 'checkpoints').exists()
+
+
+def test_a_run_that_was_refused_is_not_in_the_way_of_the_right_one(
+    tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, tiny_config
+):
+    def tried(**settings):
+        config = with_settings(tiny_config, 'finetune', epochs=1, batch_size=4, reader_length=72, **settings)
+        assert prepare_run(tmp_path / 'run', 'model', configuration=recipe(config, 'finetune'), inputs={})
+        questions = read_questions(tiny_questions).questions
+        inputs = (tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, questions)
+        return finetune.train(*inputs, tmp_path / 'run', config, inputs={})
+
+    with pytest.raises(RealmError, match='3 accumulation steps'):
+        tried(accumulation_steps=3)
+    with pytest.raises(RealmError, match='cannot be read of finetune.num_candidates = 1'):
+        tried(num_candidates=1)
+    assert tried(num_candidates=100).kind == 'model'
