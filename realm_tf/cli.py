@@ -212,6 +212,20 @@ def combine(retriever, reader, output, overwrite):
 
 
 @realm.command()
+@click.option('--model', required=True, type=INPUT, help='A model that was fine-tuned with frozen documents.')
+@click.option('--encoder', required=True, type=INPUT, help='The encoder that its fine-tuning began with.')
+@click.option('--share', required=True, type=click.FloatRange(0, 1), help='Share of the fine-tuned weights.')
+@click.option('--to', 'output', required=True, type=OUTPUT, help='Directory of the new model.')
+@_overwrite
+def interpolate(model, encoder, share, output, overwrite):
+    """Take the query tower of a model part of the way back to where it began."""
+    from realm_tf.weights.interpolate import interpolate
+
+    interpolate(model, encoder, share, output, overwrite=overwrite)
+    _done(output)
+
+
+@realm.command()
 @click.option('--corpus', required=True, type=INPUT, help='The corpus.')
 @click.option('--encoder', required=True, type=INPUT, help='The encoder to start from.')
 @click.option('--output', 'run', required=True, type=OUTPUT, help='Directory of the run; the result is its encoder/.')

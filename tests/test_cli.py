@@ -26,6 +26,7 @@ COMMANDS = [
         ['import'],
         ['convert'],
         ['combine'],
+        ['interpolate'],
         ['ablate'],
         ['ict'],
         ['pretrain'],

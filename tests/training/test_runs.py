@@ -114,6 +114,6 @@ def test_a_run_that_was_refused_is_not_in_the_way_of_the_right_one(
 
     with pytest.raises(RealmError, match='3 accumulation steps'):
         tried(accumulation_steps=3)
-    with pytest.raises(RealmError, match='cannot be read of finetune.num_candidates = 1'):
+    with pytest.raises(RealmError, match=r'cannot be read of finetune\.num_candidates = 1'):
         tried(num_candidates=1)
     assert tried(num_candidates=100).kind == 'model'
