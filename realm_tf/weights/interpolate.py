@@ -39,12 +39,12 @@ def interpolate(
         of another one.
     """
     model, encoder = Model.open(model_path), Encoder.open(encoder_path)
-    model.artifact.require_input('encoder', encoder.artifact)
     if model.config.finetune.refresh != 'none':
         raise RealmError(
             f'{model_path} was fine-tuned with finetune.refresh = {model.config.finetune.refresh}: the query tower '
             'that it began with does not know the documents it answers with. Name a model with frozen documents.'
         )
+    model.artifact.require_input('encoder', encoder.artifact)
     configuration = model.artifact.configuration
     inputs = {**model.artifact.inputs, 'model': model.artifact.digest, 'share': f'{share:g}'}
     if outdated_because(output, KIND, configuration, inputs) is None:
