@@ -48,6 +48,7 @@ setuptools.setup(
         'flatbuffers>=24.3.25',
         'google-crc32c>=1.5,<2',
         'grpcio>=1.62',
+        'indexed_bzip2>=1.7,<2',
         'jinja2>=3.1',
         'mwparserfromhell>=0.7.2,<0.8',
         'ml_dtypes>=0.5',

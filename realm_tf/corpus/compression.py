@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, NamedTuple
 from backports import zstd
 from etils import epath
 
+from realm_tf.corpus.fast_bzip2 import FastBzip2File
 from realm_tf.errors import RealmError
 
 _CHUNK_SIZE = 16 * 1024
@@ -70,7 +71,10 @@ def open_decompressed(path: epath.PathLike) -> BinaryIO:
         raise RealmError(f'{path} cannot be read: {error}.') from error
     for begin, compression in _BY_FIRST_BYTES.items():
         if first_bytes.startswith(begin):
-            return io.BufferedReader(_DecompressedFile(path, file, compression), _BUFFER_SIZE)
+            opened = _DecompressedFile(path, file, compression)
+            if compression.name == 'bzip2':
+                opened = FastBzip2File(path, opened)
+            return io.BufferedReader(opened, _BUFFER_SIZE)
     return file
 
 
