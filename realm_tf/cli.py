@@ -212,16 +212,23 @@ def combine(retriever, reader, output, overwrite):
 
 
 @realm.command()
-@click.option('--model', required=True, type=INPUT, help='A model that was fine-tuned with frozen documents.')
-@click.option('--encoder', required=True, type=INPUT, help='The encoder that its fine-tuning began with.')
+@click.option(
+    '--model',
+    'models',
+    required=True,
+    multiple=True,
+    type=INPUT,
+    help='A model that was fine-tuned with frozen documents; again for more, of which the first gives the reader.',
+)
+@click.option('--encoder', required=True, type=INPUT, help='The encoder that their fine-tuning began with.')
 @click.option('--share', required=True, type=click.FloatRange(0, 1), help='Share of the fine-tuned weights.')
 @click.option('--to', 'output', required=True, type=OUTPUT, help='Directory of the new model.')
 @_overwrite
-def interpolate(model, encoder, share, output, overwrite):
-    """Take the query tower of a model part of the way back to where it began."""
+def interpolate(models, encoder, share, output, overwrite):
+    """Take the mean query tower of models part of the way back to where they began."""
     from realm_tf.weights.interpolate import interpolate
 
-    interpolate(model, encoder, share, output, overwrite=overwrite)
+    interpolate(models, encoder, share, output, overwrite=overwrite)
     _done(output)
 
 

@@ -253,8 +253,10 @@ class FinetuneConfig(RefreshConfig):
     max_steps: int | None = _setting(None, 'Most training steps, whatever the epochs; unset: no limit.')
     batch_size: int = _setting(1, 'Questions a step, over all replicas.')
     accumulation_steps: int = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
-    objective: Literal['joint', 'retriever'] = _setting(
-        'joint', 'What is trained: retriever and reader together (the paper), or the retriever alone, which is fast.'
+    objective: Literal['joint', 'retriever', 'reader'] = _setting(
+        'joint',
+        'What is trained: retriever and reader together (the paper); the retriever alone, which is fast; or the reader '
+        'alone, on what a retriever finds that stays as it is.',
     )
     answer_match: Literal['raw', 'normalized', 'document'] = _setting(
         'raw',
@@ -281,6 +283,13 @@ class FinetuneConfig(RefreshConfig):
     )
     checkpoint_every: int = _setting(1000, 'Steps between checkpoints.')
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-5)
+
+    @pydantic.field_validator('objective')
+    @classmethod
+    def _trains_what_is_refreshed(cls, value: str, others: pydantic.ValidationInfo) -> str:
+        if value == 'reader' and others.data.get('refresh') != 'none':
+            raise ValueError('no document tower is trained with the reader alone; set finetune.refresh to none')
+        return value
 
     @pydantic.field_validator('fresh_candidates')
     @classmethod

@@ -49,6 +49,7 @@ def test_file_wins_over_preset_and_override_over_file(tmp_path):
         ('pretrain.max_stale_steps=4', 'pretrain.max_stale_steps = 4: it must be more than the 4 steps'),
         ('finetune.max_stale_steps=25', 'finetune.max_stale_steps = 25: it must be more than the 25 steps'),
         ('finetune.fresh_candidates=2', 'while finetune.refresh is none, as the document tower is frozen'),
+        ('finetune={refresh: external, objective: reader}', 'no document tower is trained with the reader alone'),
         ('finetune={refresh: external, fresh_candidates: 201}', 'from 1 to finetune.num_candidates, which is 200'),
     ],
 )

@@ -110,11 +110,13 @@ def train(
     strategy = strategy or make_strategy()
     require_shapes(config, strategy)
     require_divisible(settings.batch_size, 'finetune.batch_size', strategy, settings.accumulation_steps)
-    trains_reader, is_refreshed = settings.objective == 'joint', settings.refresh != 'none'
+    trains_reader, is_refreshed = settings.objective != 'retriever', settings.refresh != 'none'
     with strategy.scope():
         retriever, reader = start.retriever(config), start.reader(config)
-        # Without a refresh the document tower is frozen with the embeddings that it made.
-        trained = {'retriever': retriever if is_refreshed else retriever.query_tower}
+        trained = {}
+        if settings.objective != 'reader':
+            # Without a refresh the document tower is frozen with the embeddings that it made.
+            trained['retriever'] = retriever if is_refreshed else retriever.query_tower
         if trains_reader:
             trained['reader'] = reader
         parameters = {
@@ -272,7 +274,7 @@ def measurement(
         queries = predictor.embed(texts)
         block_ids = predictor.retrieve(queries, settings.reader_blocks).block_ids
         metrics = {'recall': float(hits_of(block_ids, holders).any(axis=1).mean())}
-        if settings.objective == 'joint':
+        if settings.objective != 'retriever':
             parts = [slice(start, start + _BATCH) for start in range(0, len(texts), _BATCH)]
             predictions = [
                 prediction

@@ -16,10 +16,10 @@ from realm_tf.training.train_step import Loss
 def finetuning_loss(
     retriever: DualEncoder, reader: SpanReader | None, batch: Mapping[str, tf.Tensor], config: Config
 ) -> Loss:
-    """The sum of the retriever's and the reader's loss, mean over the questions.
+    """The loss of retriever and reader, or of the one that is trained alone: mean over the questions.
 
     Args:
-      retriever: the dual encoder; its query tower is trained, and its document tower if the index is refreshed.
+      retriever: the dual encoder; its document tower is trained if the index is refreshed.
       reader: the span reader; None if the retriever is trained alone.
       batch: what `FinetuningBatches` made.
       config: the configuration.
@@ -30,8 +30,9 @@ def finetuning_loss(
       `[batch * num_fresh, projection_size]`.
     """
     blocks, num_fresh = config.finetune.reader_blocks, config.finetune.num_fresh
+    trains_retriever = config.finetune.objective != 'reader'
     # [batch, projection_size]
-    queries = retriever.embed_queries(batch['question_ids'], training=True)
+    queries = retriever.embed_queries(batch['question_ids'], training=trains_retriever)
     # [batch, num_candidates, projection_size]
     candidates, outputs = batch['candidate_embeddings'], {}
     if num_fresh:
@@ -59,4 +60,5 @@ def finetuning_loss(
     of_reader = losses.reader_loss(
         ops.reshape(span_logits, shape), ops.reshape(is_span, shape), batch['is_gold'], scores[:, :blocks]
     )
-    return Loss(mean_of(of_retriever + of_reader), metrics | {'reader_loss': mean_of(of_reader)}, outputs)
+    loss = of_retriever + of_reader if trains_retriever else of_reader
+    return Loss(mean_of(loss), metrics | {'reader_loss': mean_of(of_reader)}, outputs)

@@ -93,6 +93,17 @@ def test_the_retriever_alone_leaves_the_reader_and_a_model_is_gone_on_with(train
     assert any((one[name] != other[name]).any() for name in one)
 
 
+def test_the_reader_alone_leaves_the_retriever(train):
+    first_run = train(objective='retriever', max_steps=3)
+    second_run = train(start=first_run / 'model', objective='reader', max_steps=2, development=True)
+    assert 'reader_loss' in metrics_of(second_run)[0] and 'dev/exact_match' in metrics_of(second_run)[-1]
+    assert metrics_of(second_run)[0]['loss'] == metrics_of(second_run)[0]['reader_loss']
+    before, after = (read_tensors(run / 'model' / RETRIEVER) for run in (first_run, second_run))
+    assert all((before[name] == after[name]).all() for name in before)
+    before, after = (read_tensors(run / 'model' / READER) for run in (first_run, second_run))
+    assert any((before[name] != after[name]).any() for name in before)
+
+
 def test_patterns_have_gold_spans_where_they_match(tiny_corpus, tiny_embeddings, first, tiny_encoder):
     from realm_tf.weights.encoder_artifact import Encoder
 
