@@ -110,7 +110,7 @@ def open_artifact(path: epath.PathLike, kind: str | None = None) -> Artifact:
             f'{manifest_path} cannot be read as a manifest ({error!r}). Make the artefact again.'
         ) from error
     if kind is not None and artifact.kind != kind:
-        raise RealmError(f'{path} is a {artifact.kind}, where a {kind} is needed.')
+        raise RealmError(f'{path} is of the kind {artifact.kind}, where {kind} is needed.')
     if version != FORMAT_VERSION:
         raise RealmError(
             f'{path} has format version {version}; this release reads version {FORMAT_VERSION}. '

@@ -91,7 +91,7 @@ def test_lineage_names_both_digests(tmp_path):
 def test_wrong_kind_damage_and_corruption_are_refused(tmp_path):
     path = tmp_path / 'corpus'
     make(path)
-    with pytest.raises(RealmError, match='is a corpus, where a index is needed'):
+    with pytest.raises(RealmError, match='is of the kind corpus, where index is needed'):
         open_artifact(path, 'index')
     (path / 'part' / 'file.txt').write_text('texT')
     with pytest.raises(RealmError, match='checksum'):
