@@ -92,7 +92,9 @@ SQUAD_RETRIEVER = RETRIEVER | {
     '--set', 'assignments', multiple=True, metavar='NAME=VALUE', help='A setting, over those of the benchmark.'
 )
 @click.option('--workers', default=2, show_default=True, help='Processes that embed the corpus.')
-@click.option('--retrievers', default=4, show_default=True, help='Trainings of the retriever.')
+@click.option(
+    '--retrievers', type=click.IntRange(min=1), default=4, show_default=True, help='Trainings of the retriever.'
+)
 @click.option('--reader-steps', type=int, help='Steps of the reader; unset: one epoch.')
 @click.pass_context
 def main(context, documents, sets, tests, first_read, workdir, assignments, workers, retrievers, reader_steps):

@@ -14,7 +14,7 @@ from realm_tf.artifacts import Artifact, open_artifact, outdated_because
 from realm_tf.errors import RealmError
 from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.model_artifact import KIND, Model, write_model
-from realm_tf.weights.parameters import assign_parameters, named_parameters
+from realm_tf.weights.parameters import assign_parameters, copied_parameters
 
 
 def interpolate(
@@ -49,13 +49,13 @@ def interpolate(
     configuration = first.artifact.configuration
     inputs = {
         **first.artifact.inputs,
-        **{f'model {number}': model.artifact.digest for number, model in enumerate(models, 1)},
+        'models': ' '.join(model.artifact.digest for model in models),
         'share': f'{share:g}',
     }
     if outdated_because(output, KIND, configuration, inputs) is None:
         return open_artifact(output, KIND)
-    before = _query_tower(encoder)
-    after = [_query_tower(model) for model in models]
+    before = copied_parameters(encoder.retriever().query_tower)
+    after = [copied_parameters(model.retriever().query_tower) for model in models]
     retriever = first.retriever()
     between = {
         name: (1 - share) * value + share * np.mean([of_model[name] for of_model in after], axis=0)
@@ -80,8 +80,3 @@ def _require_frozen_documents(model: Model, path: epath.PathLike) -> None:
             f'{path} was fine-tuned with finetune.refresh = {model.config.finetune.refresh}: the query tower that it '
             'began with does not know the documents it answers with. Name a model with frozen documents.'
         )
-
-
-def _query_tower(artifact: Encoder | Model) -> dict[str, np.ndarray]:
-    parameters = named_parameters(artifact.retriever().query_tower)
-    return {name: np.asarray(value) for name, value in parameters.items()}
