@@ -79,7 +79,7 @@ class Generation:
 
     def problem(self) -> str | None:
         """Why there is none; None if nobody has said."""
-        return self._problem.read_text() if self._problem.exists() else None
+        return _read_if_there(self._problem)
 
     def report_problem(self, text: str) -> None:
         """Says why there is none."""
@@ -96,8 +96,8 @@ class Generation:
 
     def weights_time(self) -> float | None:
         """When its weights were those in training, in seconds since the epoch; None if it was made elsewhere."""
-        path = self.encoder / _TIME
-        return float(path.read_text()) if path.exists() else None
+        written = _read_if_there(self.encoder / _TIME)
+        return None if written is None else float(written)
 
 
 def publish_snapshot(
@@ -211,3 +211,11 @@ def forget_problems(run: epath.Path) -> None:
     for step in steps_below(run / GENERATIONS):
         generation_of_step(run, step).forget_problem()
     _generation_at(run / GENERATIONS / FINAL, 0).forget_problem()
+
+
+def _read_if_there(path: epath.Path) -> str | None:
+    # Another process may remove it at any moment: between being asked for it and being read, too.
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None

@@ -197,9 +197,10 @@ class Refresh:
             self._current.look(step)
         self._keep_builder()
         failed = newest_problem(self._run)
-        if failed > self._told_problem:
+        problem = generation_of_step(self._run, failed).problem()
+        # The builder forgets it when it is started again: between the two lines above, too.
+        if failed > self._told_problem and problem is not None:
             self._told_problem = failed
-            problem = generation_of_step(self._run, failed).problem()
             say(
                 f'The index was not refreshed with the weights of step {failed}: {problem} '
                 f'The index of step {self._current.newest_step} stays in use.'

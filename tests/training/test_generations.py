@@ -1,5 +1,6 @@
 """Snapshots and generations on disk: which is the newest, which are collected, which a killed process left."""
 
+import concurrent.futures
 import os
 import pathlib
 import subprocess
@@ -143,6 +144,22 @@ def test_a_problem_is_told_until_it_is_forgotten(run):
     assert newest_generation(run, until=100) is None
     forget_problems(run)
     assert newest_problem(run) == 0 and generation_of_step(run, 20).problem() is None
+
+
+def test_a_problem_may_be_forgotten_by_another_while_it_is_read(run):
+    generation = generation_of_step(run, 20)
+
+    def tell_and_forget():
+        for _ in range(2000):
+            generation.report_problem('The disk is full.')
+            generation.forget_problem()
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        other = pool.submit(tell_and_forget)
+        seen = set()
+        while not other.done():
+            seen.add(generation.problem())
+    assert seen == {None, 'The disk is full.'}
 
 
 def test_a_generation_outlives_a_resume_only_if_it_is_of_the_same_weights(run, tiny_encoder, tiny_corpus):
