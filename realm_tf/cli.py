@@ -72,24 +72,33 @@ _program(realm, 'ask', 'Ask an exported model.')
 _program(realm, 'serve', 'Serve an exported model: a page to ask it, and the interfaces of TensorFlow Serving.')
 
 
-def configured(*sections: str):
+def configured(*sections: str, settings_of: str | None = None):
     """Gives a command `--preset`, `--config` and `--set`, and passes it the `Config` they make.
 
-    The settings of `sections` are listed in its help.
+    The settings of `sections` are listed in its help. Where the option `settings_of` names an artefact, its settings
+    take the place of the preset.
     """
+    preset_help = 'Settings to start from: paper, base, small or tiny.'
+    if settings_of is not None:
+        preset_help += f' With --{settings_of}, those it was made with take their place.'
 
     def decorate(command):
         def with_config(preset, config_file, overrides, **arguments):
             from realm_tf.config import load_config, parse_overrides
 
-            return command(config=load_config(preset, config_file, parse_overrides(overrides)), **arguments)
+            start = preset
+            if settings_of is not None and arguments[settings_of] is not None:
+                from realm_tf.artifacts import open_artifact
+
+                start = open_artifact(arguments[settings_of], settings_of).configuration
+            return command(config=load_config(start, config_file, parse_overrides(overrides)), **arguments)
 
         with_config.__name__, with_config.__doc__ = command.__name__, command.__doc__
         with_config.__click_params__ = [
             *getattr(command, '__click_params__', []),
             click.Option(['--set', 'overrides'], multiple=True, metavar='NAME=VALUE', help=_set_help(sections)),
             click.Option(['--config', 'config_file'], type=INPUT, help='YAML with settings, over the preset.'),
-            click.Option(['--preset'], default='paper', help='Settings to start from: paper, base, small or tiny.'),
+            click.Option(['--preset'], default='paper', help=preset_help),
         ]
         return with_config
 
@@ -461,7 +470,7 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
 @click.option('--explain', metavar='QUESTION', help='Show why the model answers a question as it does, and no more.')
 @click.option('--output', type=OUTPUT, help='Directory for metrics and predictions.')
 @_overwrite
-@configured('finetune')
+@configured('finetune', settings_of='model')
 def evaluate(
     corpus,
     model,
@@ -499,11 +508,11 @@ def evaluate(
         raise RealmError('--calibration and --explain are about answers, which --retrieval-only does not make.')
     from realm_tf.artifacts import open_artifact
 
-    assume_frozen_weights(open_artifact(model or encoder).configuration.get('precision'))
+    assume_frozen_weights(config.precision if model else open_artifact(encoder).configuration.get('precision'))
     if explain is not None:
         from realm_tf.evaluation.evaluate import explain_question
 
-        return click.echo(explain_question(corpus, model, embeddings, index, explain))
+        return click.echo(explain_question(corpus, model, embeddings, index, explain, config))
     if questions is None or output is None:
         raise RealmError('Give --questions and --output, or a question to --explain.')
     reads = _question_files([questions])

@@ -463,21 +463,23 @@ PRESETS = tuple(_PRESETS)
 
 
 def load_config(
-    preset: str = 'paper', file: epath.PathLike | None = None, overrides: Mapping[str, Any] | None = None
+    start: str | Mapping[str, Any] = 'paper',
+    file: epath.PathLike | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Makes a configuration from a preset, a YAML file and overrides, each winning over the one before.
+    """Makes a configuration from a start, a YAML file and overrides, each winning over the one before.
 
     Args:
-      preset: `paper`, `base`, `small` or `tiny`.
+      start: the preset `paper`, `base`, `small` or `tiny`; or the settings that an artefact has saved.
       file: YAML with any part of the configuration, nested as `Config` is.
       overrides: values by dotted name, such as `{'pretrain.steps': 1000}`; text is read as YAML.
 
     Raises:
       RealmError: for an unknown preset, an unknown name, or a value of the wrong type; the sentence names it.
     """
-    if preset not in _PRESETS:
-        raise RealmError(f'There is no preset {preset!r}. The presets are {", ".join(PRESETS)}.')
-    values = dict(_PRESETS[preset])
+    if isinstance(start, str) and start not in _PRESETS:
+        raise RealmError(f'There is no preset {start!r}. The presets are {", ".join(PRESETS)}.')
+    values = dict(_PRESETS[start] if isinstance(start, str) else start)
     if file is not None:
         values = _merged(values, _read_yaml(epath.Path(file)))
     for name, value in (overrides or {}).items():

@@ -141,7 +141,7 @@ def evaluate_model(
       questions: the questions.
       output: the evaluation artefact: `metrics.json`, `run.trec` and `report.md`; where blocks are read,
         `predictions.jsonl` too, which the authors' script reads.
-      config: the configuration.
+      config: the settings to answer with: the model's own, or others that its networks can compute with.
       inputs: digests of all these, by role.
       compared: what is compared with it.
       calibration_path: an evaluation of the same model on development questions, to choose the confidence below which
@@ -161,7 +161,7 @@ def evaluate_model(
         if not (calibration.path / PREDICTIONS).exists():
             raise RealmError(f'{calibration.path} has measured retrieval only; to calibrate, blocks must be read.')
     searcher = open_index(index_path, embeddings.artifact)
-    predictor = Predictor.of_model(model, corpus, embeddings, searcher)
+    predictor = Predictor.of_model(model, corpus, embeddings, searcher, config)
     texts = [question.text for question in questions]
 
     # Retrieval.
@@ -173,7 +173,7 @@ def evaluate_model(
         if compared.embeddings_path is not None:
             of_encoder = _embeddings_of_corpus(corpus, compared.embeddings_path)
             search = ExactSearcher.build(of_encoder.shards)
-        runs[START] = _found_by_encoder(compared.encoder_path, corpus, of_encoder, search, questions, model.config)
+        runs[START] = _found_by_encoder(compared.encoder_path, corpus, of_encoder, search, questions, config)
     if compared.bm25:
         runs[BM25] = bm25(corpus, texts, k)
     if START in runs and BM25 in runs:
@@ -185,7 +185,7 @@ def evaluate_model(
         runs[CLOSED_BOOK] = Retrieved(
             np.full((len(texts), 1), -1, np.int64), np.full((len(texts), 1), -np.inf, np.float32)
         )
-    labels = _Labels(corpus, questions, model.config, config.finetune.answer_match)
+    labels = _Labels(corpus, questions, config)
     hits = {name: labels.hits(run) for name, run in runs.items()}
     rows = {name: labels.recall(run, hits[name]) for name, run in runs.items()}
     # What each is right about, bool [questions].
@@ -194,7 +194,7 @@ def evaluate_model(
     # Reading.
     records, of_answers = [], {}
     if not retrieval_only:
-        blocks = {name: run.block_ids[:, : model.config.finetune.reader_blocks] for name, run in runs.items()}
+        blocks = {name: run.block_ids[:, : config.finetune.reader_blocks] for name, run in runs.items()}
         predictions = _read(predictor, texts, queries, blocks)
         for name in runs:
             rows[name] |= _answer_metrics(predictions[name], questions, config.seed)
@@ -239,12 +239,13 @@ def explain_question(
     embeddings_path: epath.PathLike,
     index_path: epath.PathLike,
     question: str,
+    config: Config,
 ) -> str:
-    """Why the model answers a question as it does; see `realm_tf.evaluation.explanation`."""
+    """Why the model answers a question as it does, with these settings; see `realm_tf.evaluation.explanation`."""
     corpus = BlockStore.open(corpus_path)
     model = Model.open(model_path)
     embeddings = _embeddings_of(model, corpus, embeddings_path)
-    predictor = Predictor.of_model(model, corpus, embeddings, open_index(index_path, embeddings.artifact))
+    predictor = Predictor.of_model(model, corpus, embeddings, open_index(index_path, embeddings.artifact), config)
     return explain(predictor, corpus, question)
 
 
@@ -256,12 +257,12 @@ def read_metrics(path: epath.PathLike) -> dict:
 class _Labels:
     """Which blocks hold an answer to the questions of an evaluation, and what follows from it."""
 
-    def __init__(self, corpus: BlockStore, questions: Sequence[Question], config: Config, match: str | None = None):
+    def __init__(self, corpus: BlockStore, questions: Sequence[Question], config: Config):
         self._corpus = corpus
         self._questions = questions
         self._settings = config.finetune
         self._seed = config.seed
-        self._holders = blocks_with_answers(corpus, questions, match or config.finetune.answer_match)
+        self._holders = blocks_with_answers(corpus, questions, config.finetune.answer_match)
 
     def counts(self) -> dict[str, Any]:
         """How many questions there are, and what share of them has an answer anywhere in the corpus."""

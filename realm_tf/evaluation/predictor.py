@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from realm_tf.config import FinetuneConfig
+from realm_tf.config import Config, FinetuneConfig
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.evaluation.metrics import normalize_answer
 from realm_tf.evaluation.retrieval import Retrieved, dense, scores_of
@@ -142,10 +142,18 @@ class Predictor:
         self._tokenizer = WordPieceTokenizer(corpus.vocabulary)
 
     @classmethod
-    def of_model(cls, model: Model, corpus: BlockStore, embeddings: Embeddings, searcher: Searcher) -> 'Predictor':
-        """Answers with a QA model, on one device."""
-        embed = tf.function(for_inference(model.retriever()).embed_queries, reduce_retracing=True)
-        read = tf.function(for_inference(model.reader()), reduce_retracing=True)
+    def of_model(
+        cls,
+        model: Model,
+        corpus: BlockStore,
+        embeddings: Embeddings,
+        searcher: Searcher,
+        config: Config | None = None,
+    ) -> 'Predictor':
+        """Answers with a QA model, on one device, with its own settings or with others."""
+        config = config or model.config
+        embed = tf.function(for_inference(model.retriever(config)).embed_queries, reduce_retracing=True)
+        read = tf.function(for_inference(model.reader(config)), reduce_retracing=True)
 
         def read_on_device(token_ids: np.ndarray, segment_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             span_logits, is_span = read(tf.constant(token_ids), tf.constant(segment_ids))
@@ -154,7 +162,7 @@ class Predictor:
         return cls(
             lambda ids: embed(tf.constant(ids)).numpy(),
             read_on_device,
-            model.config.finetune,
+            config.finetune,
             corpus,
             embeddings,
             searcher,

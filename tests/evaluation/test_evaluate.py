@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from realm_tf.artifacts import open_artifact
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.evaluation.abstention import applied, area_under_curve, risk_coverage_curve, threshold_for
 from realm_tf.evaluation.bm25 import bm25
@@ -154,6 +155,21 @@ def test_predictions_are_those_of_the_authors_script(evaluation):
         assert probabilities == sorted(probabilities, reverse=True)
 
 
+def test_a_model_is_measured_with_its_own_settings_or_with_those_that_are_given(
+    evaluation, tmp_path, paths, tiny_model, tiny_questions
+):
+    arguments = ['evaluate', *paths, '--questions', tiny_questions]
+    own = open_artifact(tiny_model).configuration['finetune']
+    for name, given, read in (('own', (), own['reader_blocks']), ('given', ('--set', 'finetune.reader_blocks=1'), 1)):
+        ended = realm(*arguments, '--output', tmp_path / name, *given)
+        assert ended.returncode == 0, ended.stderr
+        used = open_artifact(tmp_path / name).configuration
+        assert used['finetune'] == own | {'reader_blocks': read}
+        assert used['encoder'] == open_artifact(tiny_model).configuration['encoder']
+        lines = (tmp_path / name / 'predictions.jsonl').read_text().splitlines()
+        assert {len(json.loads(line)['read']) for line in lines} == {read}
+
+
 def test_the_run_is_one_of_trec(evaluation):
     output, _ = evaluation
     rows = [line.split() for line in (output / 'run.trec').read_text().splitlines()]
@@ -170,6 +186,9 @@ def test_an_answer_is_explained(paths):
     assert ended.stdout.startswith('When was Alba founded?\n')
     assert ended.stdout.count('without it:') == 3
     assert ended.stdout.count('retrieved with') == 3
+
+    ended = realm('evaluate', *paths, '--explain', 'When was Alba founded?', '--set', 'finetune.reader_blocks=2')
+    assert ended.stdout.count('retrieved with') == 2
 
 
 def spans(*rows):
