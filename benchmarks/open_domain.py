@@ -169,6 +169,8 @@ class Experiment:
         self._directory = directory
         self._settings = settings
         self._overrides = dict(assignment.split('=', 1) for assignment in assignments)
+        # The first one: trainings that are averaged need one each.
+        self._seed = int(self._overrides.pop('seed', 0))
         self._workers = workers
         self._runs: list[str] = []
         self._evaluations: dict[str, pathlib.Path] = {}
@@ -210,7 +212,7 @@ class Experiment:
             *(('--model', self._at(start, 'model')) if start else ('--encoder', self._at('encoder'))),
             *(part for name in names for part in ('--questions', self._at(name, 'train.jsonl'))),
             *(part for name in names for part in ('--dev', self._at(name, 'dev.jsonl'))),
-            chosen={'seed': seed} | {f'finetune.{name}': value for name, value in settings.items()},
+            chosen={'seed': self._seed + seed} | {f'finetune.{name}': value for name, value in settings.items()},
         )
         self._runs.append(run)
         return self._at(run, 'model')

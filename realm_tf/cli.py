@@ -117,6 +117,20 @@ def _strategy(command):
     return click.option('--strategy', type=where, default='default', help='Where it runs: docs/cloud-tpu.md.')(command)
 
 
+def _prepare(run, result: str, configuration, inputs, overwrite: bool, strategy: str) -> bool:
+    """Makes the directory of a training ready; False if its result is there."""
+    from realm_tf.training.runs import prepare_run
+
+    return prepare_run(
+        run,
+        result,
+        configuration=configuration,
+        inputs=inputs,
+        overwrite=overwrite,
+        is_shared=strategy == 'multiworker',
+    )
+
+
 def _require_shapes_for(strategy: str, config) -> None:
     """Checks, before anything is written, that a training can run where it is to."""
     from realm_tf.config import require_fixed_shapes
@@ -251,11 +265,11 @@ def interpolate(models, encoder, share, output, overwrite):
 def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
     """Warm-start the retriever with the inverse cloze task."""
     from realm_tf.config import recipe
-    from realm_tf.training.runs import prepare_run
 
     _require_shapes_for(strategy, config)
     inputs = _inputs(corpus=corpus, encoder=encoder)
-    if not prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs=inputs, overwrite=overwrite):
+    configuration = recipe(config, 'ict')
+    if not _prepare(run, 'encoder', configuration, inputs, overwrite, strategy):
         return _up_to_date(run)
     from realm_tf.training import ict
     from realm_tf.training.strategies import make_strategy
@@ -278,7 +292,6 @@ def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
 def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run, strategy, tpu, overwrite, config):
     """Pre-train retriever and reader together, with an index that is refreshed from the weights in training."""
     from realm_tf.config import recipe
-    from realm_tf.training.runs import prepare_run
 
     _require_shapes_for(strategy, config)
     inputs = _inputs(
@@ -290,7 +303,7 @@ def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run,
         index=index,
     )
     configuration = recipe(config, 'pretrain', 'embed', 'index')
-    if not prepare_run(run, 'encoder', configuration=configuration, inputs=inputs, overwrite=overwrite):
+    if not _prepare(run, 'encoder', configuration, inputs, overwrite, strategy):
         return _up_to_date(run)
     from realm_tf.training import pretrain
     from realm_tf.training.strategies import make_strategy
@@ -414,7 +427,6 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
     """
     from realm_tf.artifacts import open_artifact
     from realm_tf.config import recipe, sections_of_finetuning
-    from realm_tf.training.runs import prepare_run
 
     if (encoder is None) == (model is None):
         raise RealmError('Give either --encoder or --model to start from.')
@@ -426,7 +438,7 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
         inputs['encoder'] = made_from['encoder']
     inputs |= _checksums('questions', files) | _checksums('dev', dev_files)
     configuration = recipe(config, *sections_of_finetuning(config))
-    if not prepare_run(run, 'model', configuration=configuration, inputs=inputs, overwrite=overwrite):
+    if not _prepare(run, 'model', configuration, inputs, overwrite, strategy):
         _up_to_date(run)
         _exit_after(*reads, *dev_reads)
         return

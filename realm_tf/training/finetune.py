@@ -38,7 +38,7 @@ from realm_tf.training.train_step import Batch, make_train_step, require_divisib
 from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.model_artifact import Model, write_model
 from realm_tf.weights.networks import make_reader
-from realm_tf.weights.parameters import assign_parameters, named_parameters
+from realm_tf.weights.parameters import assign_parameters, copied_parameters, named_parameters
 
 # Development questions that are read at a time.
 _BATCH = 8
@@ -314,9 +314,8 @@ class _Start:
     def reader(self, config: Config) -> SpanReader:
         if isinstance(self.artifact, Model):
             return self.artifact.reader(config)
-        body = named_parameters(self.artifact.knowledge_augmented_encoder(config).encoder)
+        values = copied_parameters(self.artifact.knowledge_augmented_encoder(config).encoder)
         reader = make_reader(config)
-        values = {name: np.asarray(value) for name, value in body.items()}
         assign_parameters(reader.encoder, values, source=str(self.artifact.artifact.path))
         return reader
 

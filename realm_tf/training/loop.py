@@ -3,7 +3,9 @@
 import concurrent.futures
 import contextlib
 import json
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -17,6 +19,10 @@ from realm_tf.errors import RealmError
 from realm_tf.progress import Progress
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.train_step import Batch
+
+_STOPPING = (
+    '\nThe training ends with a checkpoint after this step, and its measurement if it has one. Again: at once.\n'
+)
 
 
 def run_training(
@@ -37,7 +43,8 @@ def run_training(
 
     While the devices run a step, a thread makes the next batch. Every step appends a line to `metrics.jsonl` and a
     point to the curves in `tensorboard/`: the metrics, the seconds of the step and the seconds it waited for its batch.
-    SIGINT and SIGTERM (preemption) end the training after the step in progress, with a checkpoint.
+    SIGINT and SIGTERM (preemption) end the training after the step in progress, `after_step` included, with a
+    checkpoint.
 
     Args:
       name: what is trained, for the progress bar.
@@ -109,6 +116,9 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
     def remember(number, frame):
         received.append(number)
         signal.signal(number, previous[number])
+        # Past the buffer, which the interrupted code may be writing to. Whoever read it may be gone.
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), _STOPPING.encode())
 
     for number in (signal.SIGINT, signal.SIGTERM):
         previous[number] = signal.signal(number, remember)

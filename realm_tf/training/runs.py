@@ -1,8 +1,11 @@
 """The directory of a training run: checkpoints, metrics, and the artefact it ends in."""
 
+import fcntl
 import json
+import os
+import socket
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 from etils import epath
 
@@ -10,6 +13,9 @@ from realm_tf.artifacts import is_published, write_text_whole
 from realm_tf.errors import RealmError
 
 _RECIPE = 'run.json'
+_LOCK = 'run.lock'
+# The locks that this process has, by run; it has them until it ends.
+_held: dict[str, IO] = {}
 
 
 def prepare_run(
@@ -19,8 +25,9 @@ def prepare_run(
     configuration: Mapping[str, Any],
     inputs: Mapping[str, str],
     overwrite: bool = False,
+    is_shared: bool = False,
 ) -> bool:
-    """Makes the directory of a run ready, to begin it or to go on with it.
+    """Makes the directory of a run ready, to begin it or to go on with it; it is this process's until that ends.
 
     Args:
       run: the directory.
@@ -29,31 +36,56 @@ def prepare_run(
       inputs: digests of what it starts from, by role.
       overwrite: whether a run with other settings or inputs is thrown away. One that was refused before it did
         anything, as its inputs did not fit, is thrown away in any case.
+      is_shared: whether the processes of several workers have the directory together.
 
     Returns:
       Whether there is anything to do: False if the result is there and up to date.
 
     Raises:
-      RealmError: if a run with other settings or inputs is in the way.
+      RealmError: if a run with other settings or inputs is in the way, or another process is at work there. Object
+        stores have no locks: there the user sees to it.
     """
     run = epath.Path(run)
     recipe = json.dumps({'configuration': configuration, 'inputs': dict(inputs)}, indent=2, sort_keys=True)
     content = {child.name for child in run.iterdir()} if run.exists() else set()
-    # A recipe alone is what a refused run leaves: nothing to lose.
-    if content - {_RECIPE}:
-        if _RECIPE not in content:
-            raise RealmError(f'{run} is not empty and holds no training run. Name an empty or a new directory.')
-        if (run / _RECIPE).read_text() == recipe:
-            # Not the inputs of the result: it may answer with embeddings that the run itself made.
-            if is_published(run / result, result):
-                return False
-        else:
-            if not overwrite:
-                raise RealmError(
-                    f'{run} holds a training run with other settings or inputs (see {run / _RECIPE}). '
-                    'Name another directory, or give --overwrite.'
-                )
-            run.rmtree()
+    # They alone are what a refused run leaves: nothing to lose.
+    is_begun = bool(content - {_RECIPE, _LOCK})
+    if is_begun and _RECIPE not in content:
+        raise RealmError(f'{run} is not empty and holds no training run. Name an empty or a new directory.')
+    is_same = _RECIPE in content and (run / _RECIPE).read_text() == recipe
+    # Not the inputs of the result: it may answer with embeddings that the run itself made.
+    if is_same and is_published(run / result, result):
+        return False
+    if is_begun and not is_same and not overwrite:
+        raise RealmError(
+            f'{run} holds a training run with other settings or inputs (see {run / _RECIPE}). '
+            'Name another directory, or give --overwrite.'
+        )
     run.mkdir(parents=True, exist_ok=True)
+    if not is_shared:
+        _keep_others_out(run)
+    if not is_same:
+        for child in run.iterdir():
+            if child.is_dir():
+                child.rmtree()
+            elif child.name != _LOCK:
+                child.unlink()
     write_text_whole(run / _RECIPE, recipe)
     return True
+
+
+def _keep_others_out(run: epath.Path) -> None:
+    if '://' in str(run) or str(run) in _held:
+        return
+    lock = (run / _LOCK).open('a')
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = (run / _LOCK).read_text()
+        raise RealmError(
+            f'{run} is in use: {holder} trains there. Wait until it ends, stop it, or name another directory.'
+        ) from error
+    lock.truncate(0)
+    lock.write(f'process {os.getpid()} on {socket.gethostname()}')
+    lock.flush()
+    _held[str(run)] = lock

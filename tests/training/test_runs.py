@@ -14,7 +14,7 @@ from realm_tf.artifacts import open_artifact
 from realm_tf.config import config_from_dict, config_to_dict, recipe
 from realm_tf.corpus.questions import read_questions
 from realm_tf.errors import RealmError
-from realm_tf.training import finetune, ict
+from realm_tf.training import finetune, ict, loop
 from realm_tf.training.checkpoints import steps_below
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER
@@ -71,6 +71,28 @@ def test_ict_learns_and_a_killed_run_goes_on_as_if_it_had_not_been(
         np.testing.assert_array_equal(tensor, read_tensors(killed / 'encoder' / RETRIEVER)[name])
 
 
+def test_a_training_asked_to_stop_says_so_and_ends_with_a_checkpoint(
+    tmp_path, tiny_corpus, tiny_encoder, tiny_config, monkeypatch, capfd
+):
+    config = with_settings(tiny_config, 'ict', steps=6, batch_size=8, checkpoint_every=5)
+    whole = prepared(tmp_path / 'whole', 'encoder', config, 'ict')
+    ict.train(tiny_corpus, tiny_encoder, whole, config)
+
+    class Stopping(loop.Progress):
+        def advance(self, *arguments, **figures):
+            super().advance(*arguments, **figures)
+            signal.raise_signal(signal.SIGTERM)
+
+    stopped = prepared(tmp_path / 'stopped', 'encoder', config, 'ict')
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, 'Progress', Stopping)
+        ict.train(tiny_corpus, tiny_encoder, stopped, config)
+    assert 'The training ends with a checkpoint after this step' in capfd.readouterr().err
+    assert steps_below(stopped / 'checkpoints') == [1]
+    ict.train(tiny_corpus, tiny_encoder, stopped, config)
+    assert losses(stopped) == losses(whole)
+
+
 def test_finetuning_learns_to_answer(
     tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_index, tiny_questions, tiny_config
 ):
@@ -100,6 +122,24 @@ def test_a_run_with_other_settings_is_not_thrown_away_unasked(tmp_path, tiny_con
     with pytest.raises(RealmError, match='other settings or inputs'):
         prepare_run(tmp_path / 'run', 'encoder', configuration=other, inputs={})
     assert (tmp_path / 'run' / 'checkpoints').exists()
+
+
+def test_two_processes_do_not_train_in_one_directory(tmp_path):
+    prepare = "prepare_run(sys.argv[1], 'encoder', configuration={'ict': 1}, inputs={}); print(flush=True); input()"
+    program = f'import sys; from realm_tf.training.runs import prepare_run; {prepare}'
+    run = tmp_path / 'run'
+    command = [sys.executable, '-c', program, str(run)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline()
+        (run / 'checkpoints').mkdir()
+        for wanted, overwrite in (({'ict': 1}, False), ({'ict': 1}, True), ({'ict': 2}, True)):
+            with pytest.raises(RealmError, match=f'process {other.pid} on .* trains there'):
+                prepare_run(run, 'encoder', configuration=wanted, inputs={}, overwrite=overwrite)
+        assert (run / 'checkpoints').exists()
+        other.kill()
+    for wanted, kept in (({'ict': 1}, True), ({'ict': 2}, False)):
+        assert prepare_run(run, 'encoder', configuration=wanted, inputs={}, overwrite=True)
+        assert (run / 'checkpoints').exists() == kept
 
 
 def test_a_run_that_was_refused_is_not_in_the_way_of_the_right_one(

@@ -16,7 +16,7 @@ def main(corpus: str, encoder: str, run: str, strategy_name: str) -> None:
     strategy = make_strategy(strategy_name)
     overrides = {'encoder.dropout': 0.0, 'corpus.block_length': 48, 'ict.steps': 4, 'ict.batch_size': 8}
     config = load_config('tiny', overrides=overrides)
-    prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs={})
+    prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs={}, is_shared=True)
     ict.train(corpus, encoder, run, config, strategy=strategy)
 
 
