@@ -65,7 +65,9 @@ def run(name: str, options: tuple[str, ...], docs: pathlib.Path) -> None:
     printed = printed_by([sys.executable, *command[1:]])
     # Asked for help, it says nothing that belongs there.
     if '--help' not in options:
-        docs.write_text(with_section(docs.read_text(), name, shlex.join(command), printed))
+        # What lies in this directory is named from here.
+        shown = shlex.join(command).replace(f'{pathlib.Path.cwd()}/', '')
+        docs.write_text(with_section(docs.read_text(), name, shown, printed))
 
 
 def runnable() -> dict[str, str]:
