@@ -23,7 +23,7 @@ from etils import epath
 
 from beam_jobs.options import JobOptions, main, run_pipeline
 from beam_jobs.progress import progress_of_files
-from realm_tf.artifacts import Draft, file_checksum, make_artifact, outdated_because, write_text_whole
+from realm_tf.artifacts import Draft, make_artifact, outdated_because, write_text_whole
 from realm_tf.config import Config, CorpusConfig, config_to_dict
 from realm_tf.corpus.arrow_shards import shard_counts, shard_name
 from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, write_blocks
@@ -90,10 +90,10 @@ def run(options: PipelineOptions, config: Config) -> None:
     files = _matching(job.input)
     columns = Columns(job.id_column or None, job.title_column or None, job.text_column)
     source = Source(job.format or recognise(files), columns, config.corpus)
-    source.reader()  # refuses what does not go together, before anything is made
+    reader = source.reader()  # refuses what does not go together, before anything is made
     vocabulary = Vocabulary.read(job.vocabulary)
     configuration = config_to_dict(config.corpus) | {'format': source.format, 'columns': columns._asdict()}
-    inputs = {'documents': _checksum_of_all(files), 'vocabulary': vocabulary.digest}
+    inputs = {'documents': _checksum_of_all(files, reader), 'vocabulary': vocabulary.digest}
     if outdated_because(job.output, KIND, configuration, inputs) is None:
         print(f'{job.output} is up to date.')
         return
@@ -333,8 +333,8 @@ def _matching(patterns: Sequence[str]) -> list[epath.Path]:
     return files
 
 
-def _checksum_of_all(files: Sequence[epath.Path]) -> str:
-    return hashlib.sha256(''.join(file_checksum(file) for file in files).encode()).hexdigest()
+def _checksum_of_all(files: Sequence[epath.Path], reader: RecordReader) -> str:
+    return hashlib.sha256(''.join(part for file in files for part in reader.identity(file)).encode()).hexdigest()
 
 
 def _require_few_rejected(counts: Counter, maximum: float, path: epath.Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import re
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -75,7 +76,13 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
     try:
         options = parse(sys.argv[1:], run.__module__, options_class)
         values = options.view_as(JobOptions)
-        run(options, load_config(values.preset, values.config, parse_overrides(values.set)))
+        config = load_config(values.preset, values.config, parse_overrides(values.set))
+        is_dry = options.view_as(TestOptions).dry_run
+        with tempfile.TemporaryDirectory() if is_dry else contextlib.nullcontext() as nowhere:
+            if is_dry:
+                # What is there stays as it is, and nothing is begun.
+                options.view_as(options_class).output = f'{nowhere}/output'
+            run(options, config)
     except DryRun as message:
         print(message)
     # Beam makes errors of its own of what a worker raises.

@@ -43,15 +43,28 @@ DOCUMENTATION = pathlib.Path('docs/benchmarks.md')
 @click.argument('name', required=False)
 @click.argument('options', nargs=-1, type=click.UNPROCESSED)
 def main(docs, listed, documents, questions, dump, workdir, name, options):
-    """Runs the benchmark NAME with its OPTIONS, or without a name those with a peer, `corpus` and `growth`."""
+    """Runs the benchmark NAME with its OPTIONS, or without a name those with a peer, `corpus` and `growth`.
+
+    One that fails does not keep the others from being run.
+    """
     known = runnable()
     if listed:
         return click.echo('\n'.join(f'{module:22} {what}' for module, what in known.items()))
     if name is None:
         inputs = Inputs(workdir, documents, questions, dump)
         inputs.make()
+        failed = []
         for module, of_module in inputs.options().items():
-            run(module, tuple(map(str, of_module)), docs)
+            # They take hours: the others are worth having.
+            try:
+                run(module, tuple(map(str, of_module)), docs)
+            except click.ClickException as error:
+                error.show()
+                failed.append(module)
+        if failed:
+            raise click.ClickException(f'Not measured: {", ".join(failed)}; what they said is above.')
+    elif documents or questions or dump:
+        raise click.ClickException(f'--documents, --questions and --dump are for all benchmarks; {name} has its own.')
     elif name in known:
         run(name, options, docs)
     else:

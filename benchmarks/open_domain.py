@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from benchmarks.machine import machine
-from realm_tf.commands import run_realm, setting_arguments
+from realm_tf.commands import refuse_options_before_subcommand, run_realm, setting_arguments
 from realm_tf.evaluation.report import comparison_table
 from realm_tf.quickstart.minilm import minilm_directory
 
@@ -100,7 +100,7 @@ SQUAD_RETRIEVER = RETRIEVER | {
 def main(context, documents, sets, tests, first_read, workdir, assignments, workers, retrievers, reader_steps):
     """Fine-tunes and evaluates on question sets, over one corpus."""
     if context.invoked_subcommand:
-        return
+        return refuse_options_before_subcommand(context)
     if not (documents and sets and workdir):
         raise click.UsageError('Give --documents, --questions and --workdir.')
     experiment = Experiment(workdir, COMMON, assignments, workers)

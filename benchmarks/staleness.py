@@ -244,11 +244,11 @@ def write_repeated(corpus: pathlib.Path, output: pathlib.Path) -> None:
 def write_answerable_questions(corpus: pathlib.Path, files: Sequence[str], output: pathlib.Path) -> None:
     """Writes the questions of all files that have an answer in a block."""
     from realm_tf.corpus.block_store import BlockStore
-    from realm_tf.corpus.questions import read_questions
+    from realm_tf.corpus.questions import read_questions, write_questions
     from realm_tf.evaluation.answers import blocks_with_answers
 
     store = BlockStore.open(corpus)
-    lines = []
+    kept = []
     for file in files:
         questions = read_questions(file).questions
         holders = blocks_with_answers(store, questions)
@@ -258,8 +258,8 @@ def write_answerable_questions(corpus: pathlib.Path, files: Sequence[str], outpu
             f'{len(answerable):,} of the {len(questions):,} questions of {file} have an answer in the corpus; five '
             f'random blocks would hold one of {100 * chance:.1f} % of those.'
         )
-        lines += [json.dumps({'question': q.text, 'answer': q.answers}, ensure_ascii=False) for q in answerable]
-    write_text_whole(output, ''.join(line + '\n' for line in lines))
+        kept += answerable
+    write_questions(output, kept)
 
 
 def keep_retrievers(run: pathlib.Path, points: pathlib.Path) -> None:

@@ -16,9 +16,11 @@ from typing import Any, BinaryIO
 from etils import epath
 
 from realm_tf.errors import RealmError
+from realm_tf.locks import lock
 
 MANIFEST = 'manifest.json'
 RECIPE = 'recipe.json'
+_LOCK = '.lock'
 FORMAT_VERSION = 1
 
 # Of inputs whose role is not called as their kind is.
@@ -105,6 +107,8 @@ def open_artifact(path: epath.PathLike, kind: str | None = None) -> Artifact:
             path=path, **{name: manifest[name] for name in ('kind', 'configuration', 'inputs', 'counts', 'files')}
         )
         version = manifest['format_version']
+    except FileNotFoundError as error:
+        raise RealmError(f'{path} is being removed or made again by another process.') from error
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise RealmError(
             f'{manifest_path} cannot be read as a manifest ({error!r}). Make the artefact again.'
@@ -117,8 +121,7 @@ def open_artifact(path: epath.PathLike, kind: str | None = None) -> Artifact:
             'Make it again, or use the release that wrote it.'
         )
     for name, expected in artifact.files.items():
-        file = path / name
-        if not file.exists() or file.stat().length != expected['bytes']:
+        if _length(path / name) != expected['bytes']:
             raise RealmError(
                 f'{path} is damaged: {name} is missing or not {expected["bytes"]} bytes long. Make it again.'
             )
@@ -167,7 +170,7 @@ def require_room(path: epath.PathLike) -> None:
     """
     path = epath.Path(path)
     ours = (path / MANIFEST).exists() or (path / RECIPE).exists()
-    if not ours and path.exists() and any(path.iterdir()):
+    if not ours and path.exists() and any(child.name != _LOCK for child in path.iterdir()):
         raise RealmError(f'{path} is not empty and holds no artefact. Name an empty or a new directory.')
 
 
@@ -198,41 +201,49 @@ def make_artifact(
       A `Draft`: its `path`, and `counts` to fill.
 
     Raises:
-      RealmError: if a different finished artefact is in the way and `overwrite` is false, or the directory holds
-        something that is no artefact.
+      RealmError: if a different finished artefact is in the way and `overwrite` is false, the directory holds
+        something that is no artefact, or another process makes one there.
     """
     path = epath.Path(path)
     configuration = _plain(configuration)
     recipe = {'kind': kind, 'configuration': configuration, 'inputs': dict(inputs)}
-    if (path / MANIFEST).exists():
-        reason = outdated_because(path, kind, configuration, inputs)
-        if reason is not None and not overwrite:
-            raise RealmError(
-                f'{path} already holds another artefact ({reason}). Name another directory, or give --overwrite.'
-            )
-        (path / MANIFEST).unlink()
-        _clear(path)
-    else:
-        require_room(path)
-        if (path / RECIPE).exists() and _read_json(path / RECIPE) != recipe:
-            _clear(path)
+    require_room(path)
+
+    def refuse_to_replace() -> None:
+        if not overwrite and (path / MANIFEST).exists():
+            reason = outdated_because(path, kind, configuration, inputs)
+            if reason is not None:
+                raise RealmError(
+                    f'{path} already holds another artefact ({reason}). Name another directory, or give --overwrite.'
+                )
+
+    refuse_to_replace()
     path.mkdir(parents=True, exist_ok=True)
-    write_text_whole(path / RECIPE, json.dumps(recipe, indent=2, sort_keys=True))
-    draft = Draft(path=path, counts={})
-    yield draft
-    names = sorted(_files_below(path))
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        checksums = pool.map(lambda name: file_checksum(path / name), names)
-    files = {
-        name: {'bytes': (path / name).stat().length, 'sha256': checksum}
-        for name, checksum in zip(names, checksums, strict=True)
-    }
-    manifest = {'format_version': FORMAT_VERSION, **recipe, 'counts': _plain(draft.counts), 'files': files}
-    write_text_whole(path / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True) + '\n')
-    # Until here an interrupted run needs them.
-    for child in path.iterdir():
-        if child.name.startswith('.') or child.name == RECIPE:
-            child.unlink()
+    with lock(path / _LOCK) or contextlib.nullcontext():
+        # Another process may have made one until here.
+        refuse_to_replace()
+        if (path / MANIFEST).exists():
+            # No recipe is like it: half removed, it is still known to be an artefact, and to be removed.
+            write_text_whole(path / RECIPE, '{}')
+            (path / MANIFEST).unlink()
+        if not (path / RECIPE).exists() or _read_json(path / RECIPE) != recipe:
+            _clear(path)
+            write_text_whole(path / RECIPE, json.dumps(recipe, indent=2, sort_keys=True))
+        draft = Draft(path=path, counts={})
+        yield draft
+        names = sorted(_files_below(path))
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            checksums = pool.map(lambda name: file_checksum(path / name), names)
+        files = {
+            name: {'bytes': (path / name).stat().length, 'sha256': checksum}
+            for name, checksum in zip(names, checksums, strict=True)
+        }
+        manifest = {'format_version': FORMAT_VERSION, **recipe, 'counts': _plain(draft.counts), 'files': files}
+        write_text_whole(path / MANIFEST, json.dumps(manifest, indent=2, sort_keys=True) + '\n')
+        # Until here an interrupted run needs them.
+        for child in path.iterdir():
+            if child.name.startswith('.') or child.name == RECIPE:
+                child.unlink()
 
 
 @dataclasses.dataclass
@@ -273,7 +284,17 @@ def write_text_whole(path: epath.PathLike, text: str) -> None:
 
 def _clear(path: epath.Path) -> None:
     for child in path.iterdir():
-        child.rmtree() if child.is_dir() else child.unlink()
+        if child.is_dir():
+            child.rmtree()
+        elif child.name not in (RECIPE, _LOCK):
+            child.unlink()
+
+
+def _length(file: epath.Path) -> int | None:
+    try:
+        return file.stat().length
+    except FileNotFoundError:
+        return None
 
 
 def _files_below(path: epath.Path, prefix: str = '') -> Iterator[str]:

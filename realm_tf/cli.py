@@ -10,6 +10,7 @@ import sys
 import click
 
 from realm_tf import __version__
+from realm_tf.commands import refuse_options_before_subcommand
 from realm_tf.environment import assume_frozen_weights
 from realm_tf.errors import RealmError
 
@@ -72,26 +73,28 @@ _program(realm, 'ask', 'Ask an exported model.')
 _program(realm, 'serve', 'Serve an exported model: a page to ask it, and the interfaces of TensorFlow Serving.')
 
 
-def configured(*sections: str, settings_of: str | None = None):
+def configured(*sections: str, settings_of: tuple[str, ...] = ()):
     """Gives a command `--preset`, `--config` and `--set`, and passes it the `Config` they make.
 
-    The settings of `sections` are listed in its help. Where the option `settings_of` names an artefact, its settings
-    take the place of the preset.
+    The settings of `sections` are listed in its help. Those of the artefact that the first of the options
+    `settings_of` names which is given are over the preset.
     """
     preset_help = 'Settings to start from: paper, base, small or tiny.'
-    if settings_of is not None:
-        preset_help += f' With --{settings_of}, those it was made with take their place.'
+    if settings_of:
+        preset_help += f' Over it: those that the {" or ".join(settings_of)} was made with.'
 
     def decorate(command):
         def with_config(preset, config_file, overrides, **arguments):
             from realm_tf.config import load_config, parse_overrides
 
-            start = preset
-            if settings_of is not None and arguments[settings_of] is not None:
+            made = next(((kind, arguments[kind]) for kind in settings_of if arguments[kind] is not None), None)
+            saved = None
+            if made is not None:
                 from realm_tf.artifacts import open_artifact
 
-                start = open_artifact(arguments[settings_of], settings_of).configuration
-            return command(config=load_config(start, config_file, parse_overrides(overrides)), **arguments)
+                kind, path = made
+                saved = open_artifact(path, kind).configuration
+            return command(config=load_config(preset, config_file, parse_overrides(overrides), saved), **arguments)
 
         with_config.__name__, with_config.__doc__ = command.__name__, command.__doc__
         with_config.__click_params__ = [
@@ -131,9 +134,12 @@ def _prepare(run, result: str, configuration, inputs, overwrite: bool, strategy:
     )
 
 
-def _require_shapes_for(strategy: str, config) -> None:
+def _require_place(strategy: str, tpu: str | None, config) -> None:
     """Checks, before anything is written, that a training can run where it is to."""
     from realm_tf.config import require_fixed_shapes
+
+    if tpu is not None and strategy != 'tpu':
+        raise RealmError(f'--tpu is for --strategy tpu, and this is --strategy {strategy}.')
 
     if strategy == 'tpu':
         require_fixed_shapes(config)
@@ -266,7 +272,7 @@ def ict(corpus, encoder, run, strategy, tpu, overwrite, config):
     """Warm-start the retriever with the inverse cloze task."""
     from realm_tf.config import recipe
 
-    _require_shapes_for(strategy, config)
+    _require_place(strategy, tpu, config)
     inputs = _inputs(corpus=corpus, encoder=encoder)
     configuration = recipe(config, 'ict')
     if not _prepare(run, 'encoder', configuration, inputs, overwrite, strategy):
@@ -293,7 +299,7 @@ def pretrain(corpus, spans, pretraining_corpus, encoder, embeddings, index, run,
     """Pre-train retriever and reader together, with an index that is refreshed from the weights in training."""
     from realm_tf.config import recipe
 
-    _require_shapes_for(strategy, config)
+    _require_place(strategy, tpu, config)
     inputs = _inputs(
         corpus=corpus,
         spans=spans,
@@ -353,7 +359,7 @@ def refresh(run, corpus, nice, beam_options):
 def index(context, embeddings, output, recall, k, overwrite, config):
     """Build an index over embeddings: tune it to a recall at the least cost, and measure it."""
     if context.invoked_subcommand is not None:
-        return
+        return refuse_options_before_subcommand(context)
     _require_options(context, embeddings=embeddings, output=output)
     import dataclasses
 
@@ -426,11 +432,13 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
     If a line of a question file cannot be used it is left out, and the status is 3.
     """
     from realm_tf.artifacts import open_artifact
-    from realm_tf.config import recipe, sections_of_finetuning
+    from realm_tf.config import recipe, require_nothing_of_development_questions, sections_of_finetuning
 
     if (encoder is None) == (model is None):
         raise RealmError('Give either --encoder or --model to start from.')
-    _require_shapes_for(strategy, config)
+    if not dev_files:
+        require_nothing_of_development_questions(config)
+    _require_place(strategy, tpu, config)
     reads, dev_reads = _question_files(files), _question_files(dev_files)
     inputs = _inputs(corpus=corpus, encoder=encoder, model=model, embeddings=embeddings, index=index)
     if model is not None and 'encoder' in (made_from := open_artifact(model).inputs):
@@ -482,7 +490,7 @@ def finetune(corpus, encoder, model, embeddings, index, files, dev_files, run, s
 @click.option('--explain', metavar='QUESTION', help='Show why the model answers a question as it does, and no more.')
 @click.option('--output', type=OUTPUT, help='Directory for metrics and predictions.')
 @_overwrite
-@configured('finetune', settings_of='model')
+@configured('finetune', settings_of=('model', 'encoder'))
 def evaluate(
     corpus,
     model,
@@ -518,9 +526,8 @@ def evaluate(
         raise RealmError('--encoder-embeddings is for an --encoder that is compared with a --model.')
     if retrieval_only and (calibration or explain):
         raise RealmError('--calibration and --explain are about answers, which --retrieval-only does not make.')
-    from realm_tf.artifacts import open_artifact
 
-    assume_frozen_weights(config.precision if model else open_artifact(encoder).configuration.get('precision'))
+    assume_frozen_weights(config.precision)
     if explain is not None:
         from realm_tf.evaluation.evaluate import explain_question
 

@@ -463,23 +463,27 @@ PRESETS = tuple(_PRESETS)
 
 
 def load_config(
-    start: str | Mapping[str, Any] = 'paper',
+    preset: str = 'paper',
     file: epath.PathLike | None = None,
     overrides: Mapping[str, Any] | None = None,
+    saved: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Makes a configuration from a start, a YAML file and overrides, each winning over the one before.
+    """Makes a configuration from a preset, what an artefact has saved, a YAML file and overrides.
+
+    Each wins over those before it.
 
     Args:
-      start: the preset `paper`, `base`, `small` or `tiny`; or the settings that an artefact has saved.
+      preset: `paper`, `base`, `small` or `tiny`.
       file: YAML with any part of the configuration, nested as `Config` is.
       overrides: values by dotted name, such as `{'pretrain.steps': 1000}`; text is read as YAML.
+      saved: the configuration of an artefact.
 
     Raises:
       RealmError: for an unknown preset, an unknown name, or a value of the wrong type; the sentence names it.
     """
-    if isinstance(start, str) and start not in _PRESETS:
-        raise RealmError(f'There is no preset {start!r}. The presets are {", ".join(PRESETS)}.')
-    values = dict(_PRESETS[start] if isinstance(start, str) else start)
+    if preset not in _PRESETS:
+        raise RealmError(f'There is no preset {preset!r}. The presets are {", ".join(PRESETS)}.')
+    values = _merged(dict(_PRESETS[preset]), saved or {})
     if file is not None:
         values = _merged(values, _read_yaml(epath.Path(file)))
     for name, value in (overrides or {}).items():
@@ -557,6 +561,18 @@ def require_fixed_shapes(config: Config) -> None:
             'skip_padding = true: shapes would change from step to step, which a TPU cannot compute with. '
             'Use --set skip_padding=false.'
         )
+
+
+def require_nothing_of_development_questions(config: Config) -> None:
+    """Checks that a fine-tuning without development questions is not told what to do with them.
+
+    Raises:
+      RealmError: if it is.
+    """
+    for name in ('measure_every', 'patience'):
+        value = getattr(config.finetune, name)
+        if value is not None:
+            raise RealmError(f'finetune.{name} = {value} is about development questions, and there are none.')
 
 
 def sections_of_finetuning(config: Config) -> tuple[str, ...]:

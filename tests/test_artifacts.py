@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -14,6 +17,48 @@ def make(path, text='text', configuration=None, inputs=None, overwrite=False):
         (draft.path / 'part' / 'file.txt').write_text(text)
         draft.counts['blocks'] = 1
     return open_artifact(path, 'corpus')
+
+
+MAKING = (
+    'import sys\n'
+    'from realm_tf.artifacts import make_artifact\n'
+    'with make_artifact(sys.argv[1], "corpus", configuration={"a": 1}, inputs={}, overwrite=True) as draft:\n'
+    '    (draft.path / "shard").write_text("done")\n'
+    '    print("making", flush=True)\n'
+    '    sys.stdin.read()\n'
+)
+
+
+def making(path):
+    command = [sys.executable, '-c', MAKING, str(path)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def test_what_another_process_makes_is_left_to_it(tmp_path):
+    path = tmp_path / 'corpus'
+    with making(path) as other:
+        assert other.stdout.readline()
+        for overwrite in (False, True):
+            with pytest.raises(RealmError, match=f'corpus is in use by process {other.pid} on'):
+                make(path, overwrite=overwrite)
+        assert (path / 'shard').read_text() == 'done'
+        other.kill()
+    assert set(make(path).files) == {'part/file.txt'}
+
+
+def test_an_artefact_half_removed_is_removed_and_made(tmp_path):
+    path = tmp_path / 'corpus'
+    number = 20_000
+    with make_artifact(path, 'corpus', configuration={}, inputs={}) as draft:
+        for name in range(number):
+            (draft.path / f'{name}.txt').write_text('')
+    with making(path) as other:
+        while len(list(path.iterdir())) > 0.9 * number:
+            time.sleep(0.001)
+        other.kill()
+    left = {child.name for child in path.glob('*.txt')}
+    assert left and not (path / MANIFEST).exists()
+    assert set(make(path).files) == {'part/file.txt'}
 
 
 def test_what_was_published_opens(tmp_path):

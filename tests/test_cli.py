@@ -99,6 +99,19 @@ def test_every_command_has_help_with_its_defaults(command):
             ['ict', '--corpus', '.', '--encoder', '.', '--output', 'x', '--preset', 'small', '--strategy', 'tpu'],
             'skip_padding=false',
         ),
+        (
+            ['ict', '--corpus', '.', '--encoder', '.', '--output', 'x', '--preset', 'tiny', '--tpu', 'local'],
+            '--tpu is for --strategy tpu',
+        ),
+        (
+            ['finetune', *(part for role in ('corpus', 'embeddings', 'index') for part in (f'--{role}', '.'))]
+            + ['--encoder', '.', '--questions', __file__, '--output', 'x', '--set', 'finetune.patience=3'],
+            'finetune.patience = 3 is about development questions, and there are none',
+        ),
+        (
+            ['index', '--set', 'index.recall=0.8', 'update', '--index', '.', '--embeddings', '.', '--output', 'x'],
+            '--set before update has no effect on it',
+        ),
         (['pretrian'], "No such command 'pretrian'"),
     ],
     ids=lambda value: ' '.join(value) if isinstance(value, list) else '',

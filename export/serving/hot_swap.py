@@ -9,7 +9,8 @@ from export.serving.batching import Batcher
 from export.serving.errors import ServingError
 from export.serving.served_model import ServedModel
 from export.serving.warm_up import warm_up
-from export.versions import newest_version, version_of
+from export.versions import KIND, newest_version, version_of
+from realm_tf.artifacts import open_artifact
 from realm_tf.errors import RealmError
 
 _LOG = logging.getLogger(__name__)
@@ -28,13 +29,26 @@ def open_newest(base: epath.PathLike) -> ServedModel:
 async def follow(base: epath.PathLike, batcher: Batcher) -> None:
     """Lets the newest version answer, until it is cancelled; the one before answers until the new one is warm.
 
-    A version that cannot be opened is left alone, and so is one that vanishes.
+    A version that cannot be opened is left alone, and so is one that vanishes. One of which files are missing may be on
+    its way, and is looked at again.
     """
     refused = set()
+    awaited = None
     while True:
         await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
-        newest = await asyncio.to_thread(newest_version, base)
+        try:
+            newest = await asyncio.to_thread(newest_version, base)
+        except OSError:
+            _LOG.exception('%s cannot be looked at; version %d goes on answering.', base, batcher.model.version)
+            continue
         if not newest or newest == batcher.model.version or newest in refused:
+            continue
+        try:
+            await asyncio.to_thread(open_artifact, epath.Path(base) / str(newest), KIND)
+        except RealmError as error:
+            if newest != awaited:
+                _LOG.warning('Version %d is waited for: %s', newest, error)
+            awaited = newest
             continue
         try:
             model = await asyncio.to_thread(_open, epath.Path(base) / str(newest))

@@ -1,5 +1,6 @@
 """Trains and evaluates every row of the ablation table. Every stage is a command that users run, and is printed."""
 
+import contextlib
 import dataclasses
 import json
 import statistics
@@ -13,9 +14,10 @@ from realm_tf.ablation.sizes import Costs, Sizes, choose_sizes
 from realm_tf.ablation.table import ablation_table
 from realm_tf.artifacts import file_checksum, input_digests, write_text_whole
 from realm_tf.commands import run_realm, setting_arguments
-from realm_tf.config import Config, config_to_dict, to_yaml
+from realm_tf.config import Config, config_to_dict, require_nothing_of_development_questions, to_yaml
 from realm_tf.corpus.questions import dev_split, read_questions, say_what_was_left_out, write_questions
 from realm_tf.errors import RealmError
+from realm_tf.locks import lock
 
 # Steps of the trainings that are only measured; in the first of them TensorFlow compiles.
 _MEASURED_STEPS = 12
@@ -56,11 +58,26 @@ def ablate(
       The path of the table, in Markdown.
 
     Raises:
-      RealmError: if a stage fails, the budget is too small, or `output` has ablations of other inputs.
+      RealmError: if a stage fails, the budget is too small, `output` has ablations of other inputs, or the
+        configuration asks for what the fine-tuning of an ablation has not.
     """
+    _require_plain_finetuning(config)
     output = epath.Path(output)
     output.mkdir(parents=True, exist_ok=True)
     inputs = _Inputs(corpus, pretraining_corpus, spans, encoder)
+    with lock(output / 'ablate.lock') or contextlib.nullcontext():
+        return _ablate(inputs, questions, output, config, budget_hours, seeds, rows)
+
+
+def _ablate(
+    inputs: '_Inputs',
+    questions: epath.PathLike,
+    output: epath.Path,
+    config: Config,
+    budget_hours: float,
+    seeds: int,
+    rows: Sequence[Row],
+) -> epath.Path:
     _require_same(output, config, questions, **vars(inputs))
     _write_split(questions, output)
     stages = _Stages(inputs, output, config.seed)
@@ -134,7 +151,8 @@ class _Stages:
         """Pre-trains from the start, and returns the run."""
         start = self._output / 'start'
         index = self.indexed(self.encoder, start)
-        chosen = {'steps': steps, 'checkpoint_every': max(1, steps // 10), **settings}
+        # How stale an index becomes is what the rows differ in.
+        chosen = {'steps': steps, 'checkpoint_every': max(1, steps // 10), 'max_stale_steps': 'null', **settings}
         sentences = self._inputs.pretraining_corpus
         self._configured(
             *('pretrain', *self._corpus, *(('--pretraining-corpus', sentences) if sentences else ())),
@@ -180,6 +198,15 @@ class _Stages:
     def _configured(self, *arguments) -> None:
         config = ('--config', self._output / 'config.yaml')
         run_realm(*arguments, *config, *setting_arguments({'seed': self._seed}))
+
+
+def _require_plain_finetuning(config: Config) -> None:
+    require_nothing_of_development_questions(config)
+    if config.finetune.refresh != 'none':
+        raise RealmError(
+            f"finetune.refresh = '{config.finetune.refresh}': ablations are fine-tuned with their documents frozen, as "
+            "the paper's are. Leave it at 'none'."
+        )
 
 
 def _sizes(stages: _Stages, output: epath.Path, budget_hours: float, seeds: int, rows: Sequence[Row]) -> Sizes:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from etils import epath
 
 from realm_tf.artifacts import Artifact, make_artifact, open_artifact
-from realm_tf.config import Config, recipe
+from realm_tf.config import Config, config_from_dict, recipe
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question
 from realm_tf.errors import RealmError
@@ -37,6 +37,7 @@ from realm_tf.search.searcher import Searcher
 from realm_tf.text.packing import pack_queries
 from realm_tf.text.wordpiece import WordPieceTokenizer
 from realm_tf.weights.encoder_artifact import Encoder
+from realm_tf.weights.fit import require_fit, settings_named
 from realm_tf.weights.model_artifact import Model
 from realm_tf.weights.networks import for_inference
 
@@ -44,6 +45,10 @@ KIND = 'evaluation'
 PREDICTIONS = 'predictions.jsonl'
 RECALL_AT = (1, 5, 20, 100, 1000)
 RECIPE = ('finetune',)
+# What the probability of an answer depends on, beside the model.
+_OF_CONFIDENCE = tuple(
+    f'finetune.{name}' for name in ('question_length', 'reader_blocks', 'reader_length', 'max_answer_length')
+)
 # The rows of the comparison.
 MODEL, START, BM25, FUSION, HYBRID, CLOSED_BOOK = (
     'fine-tuned',
@@ -106,7 +111,8 @@ def evaluate_retriever(
     corpus = BlockStore.open(corpus_path)
     embeddings = _embeddings_of_corpus(corpus, embeddings_path)
     searcher = ExactSearcher.build(embeddings.shards)
-    found = _found_by_encoder(encoder_path, corpus, embeddings, searcher, questions, config)
+    encoder = Encoder.open(encoder_path)
+    found = _found_by_encoder(encoder, corpus, embeddings, searcher, questions, config)
     labels = _Labels(corpus, questions, config)
     metrics = labels.counts() | labels.recall(found, labels.hits(found))
     with make_artifact(
@@ -160,6 +166,8 @@ def evaluate_model(
         calibration = open_artifact(calibration_path, KIND).require_input('model', model.artifact)
         if not (calibration.path / PREDICTIONS).exists():
             raise RealmError(f'{calibration.path} has measured retrieval only; to calibrate, blocks must be read.')
+        theirs = config_from_dict(calibration.configuration, source=str(calibration.path))
+        require_fit(settings_named(theirs, _OF_CONFIDENCE), config, calibration.path)
     searcher = open_index(index_path, embeddings.artifact)
     predictor = Predictor.of_model(model, corpus, embeddings, searcher, config)
     texts = [question.text for question in questions]
@@ -173,7 +181,10 @@ def evaluate_model(
         if compared.embeddings_path is not None:
             of_encoder = _embeddings_of_corpus(corpus, compared.embeddings_path)
             search = ExactSearcher.build(of_encoder.shards)
-        runs[START] = _found_by_encoder(compared.encoder_path, corpus, of_encoder, search, questions, config)
+        encoder = Encoder.open(compared.encoder_path)
+        # Its own network, and questions as the model is asked them.
+        as_asked = dataclasses.replace(encoder.config, precision=config.precision, finetune=config.finetune)
+        runs[START] = _found_by_encoder(encoder, corpus, of_encoder, search, questions, as_asked)
     if compared.bm25:
         runs[BM25] = bm25(corpus, texts, k)
     if START in runs and BM25 in runs:
@@ -326,7 +337,7 @@ def _embeddings_of_corpus(corpus: BlockStore, path: epath.PathLike) -> Embedding
 
 
 def _found_by_encoder(
-    path: epath.PathLike,
+    encoder: Encoder,
     corpus: BlockStore,
     embeddings: Embeddings,
     searcher: Searcher,
@@ -334,11 +345,10 @@ def _found_by_encoder(
     config: Config,
 ) -> Retrieved:
     """What the encoder that made the embeddings retrieves."""
-    encoder = Encoder.open(path)
     embeddings.artifact.require_input('encoder', encoder.artifact)
     ids = WordPieceTokenizer(corpus.vocabulary).tokenize_to_ragged([question.text for question in questions])
     packed = pack_queries(ids, config.finetune.question_length, corpus.vocabulary)
-    embed = tf.function(for_inference(encoder.retriever()).embed_queries, reduce_retracing=True)
+    embed = tf.function(for_inference(encoder.retriever(config)).embed_queries, reduce_retracing=True)
     starts = range(0, len(packed), _EMBEDDED_AT_ONCE)
     queries = np.concatenate([embed(tf.constant(packed[start : start + _EMBEDDED_AT_ONCE])) for start in starts])
     return dense(queries, max(RECALL_AT), embeddings, searcher)

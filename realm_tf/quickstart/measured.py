@@ -1,13 +1,14 @@
 """Runs a command and measures it: time, and memory of it and all it starts."""
 
 import dataclasses
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Sequence
 
 import psutil
+
+from realm_tf.commands import status_of
 
 # Looking walks all pages of a process: more often, and it would slow down what it measures.
 _POLL_SECONDS = 1.0
@@ -36,17 +37,10 @@ def run_measured(command: Sequence[str]) -> Measured:
     """
     started = time.monotonic()
     process = subprocess.Popen(command)
-    previous = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     peak = _Peak(process.pid)
     peak.start()
-    while True:
-        try:
-            status = process.wait()
-            break
-        except KeyboardInterrupt:
-            continue
+    status = status_of(process)
     peak.stop()
-    signal.signal(signal.SIGTERM, previous)
     return Measured(status, time.monotonic() - started, peak.bytes)
 
 

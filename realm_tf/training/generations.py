@@ -72,10 +72,16 @@ class Generation:
 
     def remove(self) -> None:
         """Removes what there is of it; the manifest of its index first, so that nobody opens what is left."""
-        (self.index / MANIFEST).unlink(missing_ok=True)
+        self.unpublish()
+        # Then that of its encoder: what is left, if this is interrupted, is removed before it is made again.
+        (self.encoder / MANIFEST).unlink(missing_ok=True)
         for path in (self.index, self.embeddings, self.encoder):
             if path.exists():
                 path.rmtree()
+
+    def unpublish(self) -> None:
+        """Makes that it does not exist, and leaves what there is of it to the builder, which may be at work there."""
+        (self.index / MANIFEST).unlink(missing_ok=True)
 
     def problem(self) -> str | None:
         """Why there is none; None if nobody has said."""
@@ -133,8 +139,8 @@ def publish_snapshot(
         step_directory(run / SNAPSHOTS, old).rmtree()
     snapshot = open_artifact(path, SNAPSHOT)
     generation = generation_from(run, snapshot)
-    if generation.encoder.exists() and not generation.is_made_from(snapshot):
-        generation.remove()
+    if not generation.is_made_from(snapshot):
+        generation.unpublish()
     return snapshot
 
 
@@ -186,7 +192,9 @@ def collect_generations(run: epath.Path, in_use: int) -> None:
         kept.update([step for step in published if step < checkpoint][-1:])
     for step in made:
         directory = step_directory(run / GENERATIONS, step)
-        if step < max(published, default=0) and step not in kept and not is_leased(directory):
+        # One that is newer than that in use, and unfinished, may be what the builder is making.
+        is_old = step < in_use or (step in published and step < max(published))
+        if is_old and step not in kept and not is_leased(directory):
             generation_of_step(run, step).remove()
             directory.rmtree()
 

@@ -5,7 +5,6 @@ share are files there, each published whole, so that either may be killed, and s
 """
 
 import contextlib
-import fcntl
 import signal
 import sys
 import time
@@ -20,6 +19,7 @@ from realm_tf.commands import setting_arguments
 from realm_tf.config import Config, EmbedConfig, RefreshConfig, config_from_dict
 from realm_tf.errors import RealmError
 from realm_tf.guarded_process import GuardedProcess
+from realm_tf.locks import wait_for_lock
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.training.generations import (
     Generation,
@@ -28,6 +28,7 @@ from realm_tf.training.generations import (
     hand_on_time,
     newest_snapshot,
 )
+from realm_tf.training.runs import REFRESH_LOCK
 
 POLL_SECONDS = 0.5
 # After a failure that could not be written down either: of a full disk, say.
@@ -115,6 +116,8 @@ def build_generation(
     except RealmError:
         embeddings.path.rmtree()
         raise
+    if not _is_there(snapshot):
+        raise RealmError(f'{snapshot.path} was removed meanwhile.')
     build_index(generation.embeddings, generation.index, config.index, overwrite=True, seed=config.seed)
     return generation
 
@@ -175,15 +178,8 @@ def _only_builder(run: epath.Path) -> Iterator[IO | None]:
 
     Two would write the same files. Object stores have no locks: there the user sees to it.
     """
-    if '://' in str(run):
-        yield None
-        return
-    with (run / 'refresh.lock').open('w') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f'Another builder is at work on {run}. Waiting for it to end.', file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    sentence = f'Another builder is at work on {run}. Waiting for it to end.'
+    with wait_for_lock(run / REFRESH_LOCK, sentence) or contextlib.nullcontext() as lock:
         yield lock
 
 

@@ -5,6 +5,7 @@ written for ten minutes is void: its holder was killed, or is cut off.
 """
 
 import atexit
+import contextlib
 import os
 import socket
 import sys
@@ -31,7 +32,9 @@ def lease_while_running(artifact: epath.PathLike) -> None:
 
     def renew() -> None:
         while not ended.wait(_RENEWED_EVERY_SECONDS):
-            lease.write_text(str(time.time()))
+            # A disk may be full for a while.
+            with contextlib.suppress(OSError):
+                lease.write_text(str(time.time()))
 
     def give_back() -> None:
         ended.set()
@@ -48,5 +51,12 @@ def lease_while_running(artifact: epath.PathLike) -> None:
 
 def is_leased(generation: epath.Path) -> bool:
     """Whether a process reads the generation in this directory, as far as its leases say."""
-    leases = (child for child in generation.iterdir() if child.name.startswith(_PREFIX))
-    return any(time.time() - lease.stat().mtime < VOID_AFTER_SECONDS for lease in leases)
+    return any(_is_valid(child) for child in generation.iterdir() if child.name.startswith(_PREFIX))
+
+
+def _is_valid(lease: epath.Path) -> bool:
+    try:
+        return time.time() - lease.stat().mtime < VOID_AFTER_SECONDS
+    except FileNotFoundError:
+        # Given back in this moment.
+        return False

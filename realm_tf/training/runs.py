@@ -1,9 +1,7 @@
 """The directory of a training run: checkpoints, metrics, and the artefact it ends in."""
 
-import fcntl
 import json
 import os
-import socket
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -11,9 +9,15 @@ from etils import epath
 
 from realm_tf.artifacts import is_published, write_text_whole
 from realm_tf.errors import RealmError
+from realm_tf.locks import lock
 
 _RECIPE = 'run.json'
 _LOCK = 'run.lock'
+# That of the index builder.
+REFRESH_LOCK = 'refresh.lock'
+# What a run has before anything was done.
+_FIRST = {_RECIPE, _LOCK, REFRESH_LOCK}
+_SECONDS_UNTIL_BUILDER_ENDS = 15.0
 # The locks that this process has, by run; it has them until it ends.
 _held: dict[str, IO] = {}
 
@@ -49,7 +53,7 @@ def prepare_run(
     recipe = json.dumps({'configuration': configuration, 'inputs': dict(inputs)}, indent=2, sort_keys=True)
     content = {child.name for child in run.iterdir()} if run.exists() else set()
     # They alone are what a refused run leaves: nothing to lose.
-    is_begun = bool(content - {_RECIPE, _LOCK})
+    is_begun = bool(content - _FIRST)
     if is_begun and _RECIPE not in content:
         raise RealmError(f'{run} is not empty and holds no training run. Name an empty or a new directory.')
     is_same = _RECIPE in content and (run / _RECIPE).read_text() == recipe
@@ -65,27 +69,29 @@ def prepare_run(
     if not is_shared:
         _keep_others_out(run)
     if not is_same:
-        for child in run.iterdir():
-            if child.is_dir():
-                child.rmtree()
-            elif child.name != _LOCK:
-                child.unlink()
+        _clear(run)
     write_text_whole(run / _RECIPE, recipe)
     return True
 
 
 def _keep_others_out(run: epath.Path) -> None:
-    if '://' in str(run) or str(run) in _held:
-        return
-    lock = (run / _LOCK).open('a')
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = (run / _LOCK).read_text()
-        raise RealmError(
-            f'{run} is in use: {holder} trains there. Wait until it ends, stop it, or name another directory.'
-        ) from error
-    lock.truncate(0)
-    lock.write(f'process {os.getpid()} on {socket.gethostname()}')
-    lock.flush()
-    _held[str(run)] = lock
+    path = run / _LOCK
+    held = _held.get(str(run))
+    # In a notebook a run may be removed and begun again.
+    if held is None or not path.exists() or not os.path.samestat(os.fstat(held.fileno()), os.stat(path)):
+        locked = lock(path)
+        if locked is not None:
+            _held[str(run)] = locked
+
+
+def _clear(run: epath.Path) -> None:
+    """Removes a run but for its recipe, which is written anew: half removed, it is still known to be one."""
+    # A builder may be at work, on another machine, or here that of a training that was killed.
+    builders = lock(run / REFRESH_LOCK, patience=_SECONDS_UNTIL_BUILDER_ENDS)
+    for child in run.iterdir():
+        if child.is_dir():
+            child.rmtree()
+        elif child.name not in _FIRST:
+            child.unlink()
+    if builders is not None:
+        builders.close()

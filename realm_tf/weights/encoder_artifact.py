@@ -15,6 +15,7 @@ from realm_tf.config import Config, config_from_dict
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.knowledge_augmented_encoder import KnowledgeAugmentedEncoder
 from realm_tf.text.vocabulary import Vocabulary
+from realm_tf.weights.fit import OF_KNOWLEDGE_AUGMENTED_ENCODER, OF_RETRIEVER, require_fit, settings_named
 from realm_tf.weights.networks import make_knowledge_augmented_encoder, make_retriever
 from realm_tf.weights.parameters import load_parameters, save_parameters
 
@@ -51,14 +52,22 @@ class Encoder:
         return cls(artifact, config, Vocabulary.read(artifact.path / VOCABULARY))
 
     def retriever(self, config: Config | None = None) -> DualEncoder:
-        """The dual encoder with these parameters; `config` may give another precision or dropout."""
-        retriever = make_retriever(config or self.config)
+        """The dual encoder with these parameters; `config` may give another precision or dropout.
+
+        Raises:
+          RealmError: if by `config` it would compute something else.
+        """
+        config = config or self.config
+        require_fit(settings_named(self.config, OF_RETRIEVER), config, self.artifact.path)
+        retriever = make_retriever(config)
         load_parameters(retriever, self.artifact.path / RETRIEVER)
         return retriever
 
     def knowledge_augmented_encoder(self, config: Config | None = None) -> KnowledgeAugmentedEncoder:
-        """The knowledge-augmented encoder with these parameters."""
-        encoder = make_knowledge_augmented_encoder(config or self.config)
+        """The knowledge-augmented encoder with these parameters; `config` as in `retriever`."""
+        config = config or self.config
+        require_fit(settings_named(self.config, OF_KNOWLEDGE_AUGMENTED_ENCODER), config, self.artifact.path)
+        encoder = make_knowledge_augmented_encoder(config)
         load_parameters(encoder, self.artifact.path / KNOWLEDGE_AUGMENTED_ENCODER)
         return encoder
 

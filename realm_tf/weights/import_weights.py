@@ -12,6 +12,7 @@ from realm_tf.corpus.block_store import BlockStore
 from realm_tf.errors import RealmError
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.text.vocabulary import Vocabulary
+from realm_tf.weights.fit import require_fit
 from realm_tf.weights.imported_embeddings import write_imported_embeddings
 from realm_tf.weights.pretrained import (
     DOCUMENT_TOWER,
@@ -102,6 +103,8 @@ def import_pretrained(
     _require_pieces(vocabulary, pretrained, vocabulary_path, config.encoder.vocabulary_size)
     if corpus is not None:
         corpus.require_vocabulary(vocabulary, pretrained.source)
+    if pretrained.vocabulary is None:
+        digests = {**digests, 'vocabulary': vocabulary.digest}
     made = _Import(sources, pretrained, vocabulary, output, config, digests, corpus, embeddings_path, overwrite)
     return made.model() if READER in pretrained.parts else made.encoder()
 
@@ -238,19 +241,11 @@ class _Import:
 
 
 def _require_fit(pretrained: Pretrained, config: Config) -> None:
-    misfits = {}
-    for name, theirs in settings_of(pretrained).items():
-        section, setting = name.split('.')
-        ours = getattr(getattr(config, section), setting)
-        # Two towers may well start alike.
-        if theirs != ours and not (name == 'retriever.shared_towers' and theirs):
-            misfits[name] = (theirs, ours)
-    if misfits:
-        found = ', '.join(f'{name} is {theirs!r} there and {ours!r} here' for name, (theirs, ours) in misfits.items())
-        remedy = ' '.join(f'--set {name}={theirs}' for name, (theirs, _) in misfits.items())
-        raise RealmError(
-            f'{pretrained.source} does not fit the configuration: {found}. Give {remedy}, or a preset that fits.'
-        )
+    theirs = settings_of(pretrained)
+    # Two towers may well start alike.
+    if theirs.get('retriever.shared_towers'):
+        del theirs['retriever.shared_towers']
+    require_fit(theirs, config, pretrained.source)
 
 
 def _require_pieces(vocabulary: Vocabulary, pretrained: Pretrained, path: epath.PathLike | None, rows: int) -> None:

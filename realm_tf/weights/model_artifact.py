@@ -13,6 +13,7 @@ from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.span_reader import SpanReader
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.weights.encoder_artifact import RETRIEVER, VOCABULARY
+from realm_tf.weights.fit import OF_READER, OF_RETRIEVER, require_fit, settings_named
 from realm_tf.weights.networks import make_reader, make_retriever
 from realm_tf.weights.parameters import load_parameters, save_parameters
 
@@ -72,14 +73,22 @@ class Model:
             )
 
     def retriever(self, config: Config | None = None) -> DualEncoder:
-        """The dual encoder with the model's parameters; `config` may give another precision or dropout."""
-        retriever = make_retriever(config or self.config)
+        """The dual encoder with the model's parameters; `config` may give another precision or dropout.
+
+        Raises:
+          RealmError: if by `config` it would compute something else.
+        """
+        config = config or self.config
+        require_fit(settings_named(self.config, OF_RETRIEVER), config, self.artifact.path)
+        retriever = make_retriever(config)
         load_parameters(retriever, self.artifact.path / RETRIEVER)
         return retriever
 
     def reader(self, config: Config | None = None) -> SpanReader:
-        """The span reader with the model's parameters."""
-        reader = make_reader(config or self.config)
+        """The span reader with the model's parameters; `config` as in `retriever`."""
+        config = config or self.config
+        require_fit(settings_named(self.config, OF_READER), config, self.artifact.path)
+        reader = make_reader(config)
         load_parameters(reader, self.artifact.path / READER)
         return reader
 

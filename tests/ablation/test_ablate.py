@@ -38,6 +38,18 @@ def inputs(tmp_path, tiny_corpus, tiny_spans, tiny_encoder, tiny_config, questio
     return tiny_corpus, tiny_spans, tiny_encoder, questions, tmp_path / 'ablations', config
 
 
+@pytest.mark.parametrize(
+    ('changed', 'message'),
+    [({'refresh': 'synchronous'}, 'with their documents frozen'), ({'patience': 2}, 'about development questions')],
+)
+def test_what_a_fine_tuning_of_it_has_not_is_refused_before_anything_is_made(inputs, changed, message):
+    *rest, output, config = inputs
+    config = dataclasses.replace(config, finetune=dataclasses.replace(config.finetune, **changed))
+    with pytest.raises(RealmError, match=message):
+        ablate(*rest, output, config, budget_hours=1)
+    assert not output.exists()
+
+
 @pytest.mark.slow
 def test_what_things_take_is_measured_before_a_budget_is_refused(inputs):
     with pytest.raises(RealmError, match=r'1e-06 hours are too few on this machine: .* it takes about \d'):

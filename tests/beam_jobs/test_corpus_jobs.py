@@ -37,7 +37,8 @@ REPOSITORY = pathlib.Path(__file__).parents[2]
 def run_build(config, vocabulary_path, output, *inputs, **options):
     arguments = ['--vocabulary', str(vocabulary_path), '--output', str(output)]
     arguments += [part for path in inputs for part in ('--input', str(path))]
-    arguments += [f'--{name}={value}' for name, value in options.items()]
+    arguments += [f'--{name}={value}' for name, value in options.items() if value is not True]
+    arguments += [f'--{name}' for name, value in options.items() if value is True]
     build_corpus.run(parse(arguments, build_corpus.__name__, build_corpus.BuildCorpusOptions), config)
 
 
@@ -247,6 +248,30 @@ def test_the_blocks_of_the_authors_stay_as_they_are(tmp_path, tiny_config, vocab
     assert store.texts(rows) == texts and store.titles(rows) == ['One', 'Two', 'One']
     assert store.document_ids(rows) == ['0', '1', '2']
     assert store.lengths().max() == tiny_config.corpus.block_length
+
+
+def test_what_titles_are_made_of_makes_another_corpus(tmp_path, tiny_config, vocabulary_path, capsys):
+    import tensorflow as tf
+
+    def titles_of(path):
+        run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', path, overwrite=True)
+        store = BlockStore.open(tmp_path / 'corpus')
+        return store.titles(np.arange(len(store)))
+
+    (tmp_path / 'texts').mkdir()
+    (tmp_path / 'texts' / 'Montevidio.txt').write_text('It is a town.')
+    assert titles_of(tmp_path / 'texts') == ['Montevidio']
+    (tmp_path / 'texts' / 'Montevidio.txt').rename(tmp_path / 'texts' / 'Montevideo.txt')
+    assert titles_of(tmp_path / 'texts') == ['Montevideo']
+
+    for title in ('One', 'Two'):
+        for name, record in (('blocks', 'A block.'), ('titles', title)):
+            with tf.io.TFRecordWriter(str(tmp_path / f'{name}.tfr')) as writer:
+                writer.write(record.encode())
+        assert titles_of(tmp_path / 'blocks.tfr') == [title]
+    assert 'is up to date' not in capsys.readouterr().out
+    titles_of(tmp_path / 'blocks.tfr')
+    assert 'is up to date' in capsys.readouterr().out
 
 
 def test_blocks_can_overlap_by_sentences(tmp_path, tiny_config, vocabulary_path):

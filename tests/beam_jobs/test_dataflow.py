@@ -11,6 +11,7 @@ from etils import epath
 from beam_jobs import embed_blocks
 from beam_jobs.embedding_shards import shards_of
 from beam_jobs.options import parse
+from realm_tf.artifacts import make_artifact, open_artifact
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 DATAFLOW = (
@@ -45,10 +46,14 @@ def test_the_job_graph_is_built_offline(module, steps, tmp_path, tiny_corpus, ti
         'tag_spans': ('--corpus', tiny_corpus),
         'embed_blocks': ('--corpus', tiny_corpus, '--encoder', tiny_encoder),
     }
-    ended = build_graph(module, *inputs[module], '--output', tmp_path / 'output')
+    output = tmp_path / 'output'
+    with make_artifact(output, 'corpus', configuration={}, inputs={}) as draft:
+        (draft.path / 'made.txt').write_text('before')
+    before = open_artifact(output)
+    ended = build_graph(module, *inputs[module], '--output', output, '--overwrite')
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == f'The job for DataflowRunner with 16 workers was built: {steps}. Nothing was run.\n'
-    assert not (tmp_path / 'output' / 'manifest.json').exists()
+    assert open_artifact(output) == before and (output / 'made.txt').read_text() == 'before'
 
 
 def test_what_dataflow_is_asked_for():

@@ -170,6 +170,27 @@ def test_a_model_is_measured_with_its_own_settings_or_with_those_that_are_given(
         assert {len(json.loads(line)['read']) for line in lines} == {read}
 
 
+def test_an_evaluation_with_other_blocks_read_calibrates_nothing(evaluation, tmp_path, paths, tiny_questions):
+    arguments = [*paths, '--questions', tiny_questions, '--calibration', evaluation[0]]
+    ended = realm('evaluate', *arguments, '--output', tmp_path / 'output', '--set', 'finetune.reader_blocks=1')
+    assert ended.returncode == 2 and 'Give --set finetune.reader_blocks=' in ended.stderr
+
+
+def test_an_encoder_is_measured_as_it_was_made(tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_questions):
+    arguments = ['evaluate', '--corpus', tiny_corpus, '--encoder', tiny_encoder, '--embeddings', tiny_embeddings]
+    arguments += ['--questions', tiny_questions, '--output', tmp_path / 'output']
+    made = open_artifact(tiny_encoder).configuration
+    ended = realm(*arguments, '--set', 'encoder.activation=relu')
+    assert ended.returncode == 2 and 'encoder.activation' in ended.stderr
+    ended = realm(*arguments, '--set', 'finetune.question_length=16')
+    assert ended.returncode == 0, ended.stderr
+    used = open_artifact(tmp_path / 'output').configuration
+    assert {name: used[name] for name in ('encoder', 'retriever', 'precision')} == {
+        name: made[name] for name in ('encoder', 'retriever', 'precision')
+    }
+    assert used['finetune']['question_length'] == 16
+
+
 def test_the_run_is_one_of_trec(evaluation):
     output, _ = evaluation
     rows = [line.split() for line in (output / 'run.trec').read_text().splitlines()]

@@ -80,6 +80,35 @@ def test_three_generations_are_kept_and_the_one_in_use(run):
     assert collected(run, in_use=60) == [40, 50, 60]
 
 
+def test_what_the_builder_makes_is_kept_beside_generations_that_a_killed_run_left(run):
+    for step in (14, 16, 18):
+        publish(run, step)
+    publish(run, 10)
+    made = generation_of_step(run, 12).encoder / 'file'
+    made.parent.mkdir(parents=True)
+    made.write_text('being made')
+    assert collected(run, in_use=10) == [10, 12, 14, 16, 18] and made.exists()
+    # Past it, nobody makes it.
+    assert collected(run, in_use=14) == [14, 16, 18]
+
+
+def test_a_lease_may_be_given_back_while_it_is_looked_at(run):
+    publish(run, 10)
+    lease = run / 'generations' / 'step-00000010' / '.lease-here-1'
+
+    def take_and_give_back():
+        for _ in range(2000):
+            lease.write_text('')
+            lease.unlink()
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        other = pool.submit(take_and_give_back)
+        seen = set()
+        while not other.done():
+            seen.add(leases.is_leased(lease.parent))
+    assert seen == {False, True}
+
+
 def test_what_a_checkpoint_goes_on_with_is_kept(run):
     for step in range(10, 70, 10):
         publish(run, step)
@@ -187,7 +216,7 @@ def test_a_generation_outlives_a_resume_only_if_it_is_of_the_same_weights(run, t
     retriever.trainable_variables[0].assign_add(retriever.trainable_variables[0])
     publish_again(40)
     assert newest_generation(run, until=40).step == 30
-    assert not generation_of_step(run, 40).encoder.exists()
+    assert not generation_of_step(run, 40).is_published()
 
 
 def test_the_snapshot_of_the_result_comes_before_all_others(run, tiny_encoder, tiny_corpus):

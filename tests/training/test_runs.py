@@ -14,7 +14,8 @@ from realm_tf.artifacts import open_artifact
 from realm_tf.config import config_from_dict, config_to_dict, recipe
 from realm_tf.corpus.questions import read_questions
 from realm_tf.errors import RealmError
-from realm_tf.training import finetune, ict, loop
+from realm_tf.locks import lock
+from realm_tf.training import finetune, ict, loop, runs
 from realm_tf.training.checkpoints import steps_below
 from realm_tf.training.runs import prepare_run
 from realm_tf.weights.encoder_artifact import RETRIEVER
@@ -133,13 +134,25 @@ def test_two_processes_do_not_train_in_one_directory(tmp_path):
         assert other.stdout.readline()
         (run / 'checkpoints').mkdir()
         for wanted, overwrite in (({'ict': 1}, False), ({'ict': 1}, True), ({'ict': 2}, True)):
-            with pytest.raises(RealmError, match=f'process {other.pid} on .* trains there'):
+            with pytest.raises(RealmError, match=f'is in use by process {other.pid} on'):
                 prepare_run(run, 'encoder', configuration=wanted, inputs={}, overwrite=overwrite)
         assert (run / 'checkpoints').exists()
         other.kill()
     for wanted, kept in (({'ict': 1}, True), ({'ict': 2}, False)):
         assert prepare_run(run, 'encoder', configuration=wanted, inputs={}, overwrite=True)
         assert (run / 'checkpoints').exists() == kept
+
+
+def test_a_run_is_not_thrown_away_under_its_builder(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, '_SECONDS_UNTIL_BUILDER_ENDS', 0.2)
+    run = tmp_path / 'run'
+    assert prepare_run(run, 'encoder', configuration={'ict': 1}, inputs={})
+    (run / 'generations').mkdir()
+    with lock(run / runs.REFRESH_LOCK), pytest.raises(RealmError, match='is in use by process'):
+        prepare_run(run, 'encoder', configuration={'ict': 2}, inputs={}, overwrite=True)
+    assert (run / 'generations').exists()
+    assert prepare_run(run, 'encoder', configuration={'ict': 2}, inputs={}, overwrite=True)
+    assert not (run / 'generations').exists()
 
 
 def test_a_run_that_was_refused_is_not_in_the_way_of_the_right_one(

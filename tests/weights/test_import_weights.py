@@ -172,6 +172,21 @@ def test_a_wrong_vocabulary_is_refused(tmp_path, sources, tiny_corpus):
         )
     import_weights([tmp_path / 'none'], tmp_path / 'x', config_of(), vocabulary_path=sources / 'encoder' / 'vocab.txt')
     assert Encoder.open(tmp_path / 'x').vocabulary.pieces == tuple(layouts.PIECES)
+    with pytest.raises(RealmError, match=r'another artefact \(input vocabulary'):
+        other = tmp_path / 'swapped' / 'vocab.txt'
+        import_weights([tmp_path / 'none'], tmp_path / 'x', config_of(), vocabulary_path=other)
+
+
+def test_weights_are_computed_with_as_they_were_made(tmp_path, sources):
+    import_weights([sources / 'encoder'], tmp_path / 'x', config_of())
+    encoder = Encoder.open(tmp_path / 'x')
+    encoder.retriever(config_of(encoder__dropout=0.3, precision='float32'))
+    for changed in ({'encoder__activation': 'gelu'}, {'encoder__num_heads': 1}, {'encoder__layer_norm_epsilon': 1e-5}):
+        for network in (encoder.retriever, encoder.knowledge_augmented_encoder):
+            with pytest.raises(RealmError, match=r'x does not fit the configuration: encoder\..* Give --set encoder\.'):
+                network(config_of(**changed))
+    with pytest.raises(RealmError, match='projection_layer_norm_epsilon'):
+        encoder.retriever(config_of(retriever__projection_layer_norm_epsilon=1e-5))
 
 
 def test_word_embeddings_may_be_padded(tmp_path, sources, capsys):

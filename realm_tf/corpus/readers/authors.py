@@ -20,6 +20,12 @@ class TitledBlock(NamedTuple):
     text: TFRecord
 
 
+def _titles_of(path: epath.Path) -> epath.Path:
+    if BLOCKS not in path.name:
+        raise RealmError(f'{path} is not named like {BLOCKS}.tfr, so that its {TITLES}.tfr cannot be found.')
+    return path.with_name(path.name.replace(BLOCKS, TITLES))
+
+
 class BlocksReader(FieldReader):
     """Reads `blocks.tfr`, with `titles.tfr` beside it. A record is a block.
 
@@ -29,11 +35,14 @@ class BlocksReader(FieldReader):
 
     holds_blocks = True
 
+    def identity(self, path: epath.PathLike) -> list[str]:
+        titles = _titles_of(epath.Path(path))
+        # Without them, reading says so.
+        return [*super().identity(path), *(super().identity(titles) if titles.exists() else [])]
+
     def records(self, path: epath.PathLike) -> Iterator[TitledBlock]:
         path = epath.Path(path)
-        if BLOCKS not in path.name:
-            raise RealmError(f'{path} is not named like {BLOCKS}.tfr, so that its {TITLES}.tfr cannot be found.')
-        titles_path = path.with_name(path.name.replace(BLOCKS, TITLES))
+        titles_path = _titles_of(path)
         titles, texts = read_tf_records(titles_path), read_tf_records(path)
         try:
             for title, text in zip(titles, texts, strict=True):

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from etils import epath
 
+from realm_tf.artifacts import file_checksum
 from realm_tf.corpus.compression import Gap
 from realm_tf.corpus.documents import Document, Dropped, Rejected
 from realm_tf.errors import RealmError
@@ -23,6 +24,14 @@ class RecordReader(abc.ABC):
     """
 
     holds_blocks = False
+
+    def identity(self, path: epath.PathLike) -> list[str]:
+        """What makes the records of a file what they are, as checksums and names; with others they are made again.
+
+        Args:
+          path: the file.
+        """
+        return [file_checksum(path)]
 
     @abc.abstractmethod
     def records(self, path: epath.PathLike) -> Iterator[Any]:

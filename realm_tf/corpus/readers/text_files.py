@@ -35,6 +35,9 @@ class TextFilesReader(FieldReader):
         for file in files_in(path):
             yield TextFile(file, file.relative_to(folder).as_posix())
 
+    def identity(self, path: epath.PathLike) -> list[str]:
+        return [epath.Path(path).name, *super().identity(path)]
+
     def fields(self, record: TextFile) -> Fields:
         title = uncompressed_name(record.path).removesuffix('.txt')
         return Fields(record.name, title, decoded(self.raw(record)))

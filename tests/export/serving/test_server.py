@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import urllib.parse
 import pytest
 
 from export.client import GrpcClient
+from realm_tf.artifacts import MANIFEST
 from tests.export.serving.parrot import AFTER, BEFORE, POISON, write_parrot
 from tests.export.serving.servers import started
 
@@ -182,6 +184,16 @@ def test_a_newer_version_takes_over_and_no_request_is_lost(tmp_path):
         for scores in of_clients:
             assert scores == sorted(scores) and set(scores) <= {1, 3, 5} and scores[-1] == 5
         assert min(scores[0] for scores in of_clients) == 1
+
+        # One that is copied: its manifest comes first.
+        write_parrot(base / 'elsewhere', 6)
+        (base / '6').mkdir()
+        shutil.copy(base / 'elsewhere' / '6' / MANIFEST, base / '6')
+        # Long enough for a look at it.
+        time.sleep(2.5)
+        assert server.get('/healthz').json()['version'] == 5
+        shutil.copytree(base / 'elsewhere' / '6', base / '6', dirs_exist_ok=True)
+        version_is(server, 6)
         assert server.stop() == 0
 
 

@@ -1,0 +1,48 @@
+"""Whether weights are computed with as they were made: what two networks of the same shapes may differ in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from realm_tf.config import Config
+from realm_tf.errors import RealmError
+
+OF_RETRIEVER = (
+    'encoder.num_heads',
+    'encoder.activation',
+    'encoder.layer_norm_epsilon',
+    'retriever.pooling',
+    'retriever.projection_layer_norm_epsilon',
+)
+OF_KNOWLEDGE_AUGMENTED_ENCODER = OF_RETRIEVER[:3]
+OF_READER = (*OF_RETRIEVER[:3], 'finetune.reader_layer_norm_epsilon')
+
+
+def settings_named(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
+    """Settings of a configuration by their dotted names, such as `encoder.activation`."""
+    return {name: _setting(config, name) for name in names}
+
+
+def require_fit(theirs: Mapping[str, Any], config: Config, source: epath.PathLike) -> None:
+    """Checks that a configuration has the settings that weights were made with.
+
+    Args:
+      theirs: these settings, by their dotted names.
+      config: the configuration.
+      source: where the weights are, for the error.
+
+    Raises:
+      RealmError: if it has others; the sentence names them, and what to give.
+    """
+    ours = settings_named(config, tuple(theirs))
+    misfits = {name: value for name, value in theirs.items() if value != ours[name]}
+    if misfits:
+        found = ', '.join(f'{name} is {value!r} there and {ours[name]!r} here' for name, value in misfits.items())
+        remedy = ' '.join(f'--set {name}={value}' for name, value in misfits.items())
+        raise RealmError(f'{source} does not fit the configuration: {found}. Give {remedy}, or a preset that fits.')
+
+
+def _setting(config: Config, name: str) -> Any:
+    section, setting = name.split('.')
+    return getattr(getattr(config, section), setting)
