@@ -124,14 +124,12 @@ def _prepare(run, result: str, configuration, inputs, overwrite: bool, strategy:
     """Makes the directory of a training ready; False if its result is there."""
     from realm_tf.training.runs import prepare_run
 
-    return prepare_run(
-        run,
-        result,
-        configuration=configuration,
-        inputs=inputs,
-        overwrite=overwrite,
-        is_shared=strategy == 'multiworker',
-    )
+    is_chief = True
+    if strategy == 'multiworker':
+        from realm_tf.training.strategies import is_first_worker
+
+        is_chief = is_first_worker()
+    return prepare_run(run, result, configuration=configuration, inputs=inputs, overwrite=overwrite, is_chief=is_chief)
 
 
 def _require_place(strategy: str, tpu: str | None, config) -> None:

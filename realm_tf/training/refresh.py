@@ -298,6 +298,10 @@ class _Builder:
     """The builder as a process beside this one, started again when it ends."""
 
     def __init__(self, run: epath.Path, corpus_path: epath.PathLike):
+        if '://' in str(run):
+            raise RealmError(
+                f'{run}: ScaNN and the builder beside a training write to local or mounted paths. Name such a one.'
+            )
         self.log_path = run / 'refresh.log'
         self.deaths = 0
         self.status: int | None = None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ REFRESH_LOCK = 'refresh.lock'
 # What a run has before anything was done.
 _FIRST = {_RECIPE, _LOCK, REFRESH_LOCK}
 _SECONDS_UNTIL_BUILDER_ENDS = 15.0
+_SECONDS_UNTIL_CHIEF_COMES = 600.0
 # The locks that this process has, by run; it has them until it ends.
 _held: dict[str, IO] = {}
 
@@ -29,7 +31,7 @@ def prepare_run(
     configuration: Mapping[str, Any],
     inputs: Mapping[str, str],
     overwrite: bool = False,
-    is_shared: bool = False,
+    is_chief: bool = True,
 ) -> bool:
     """Makes the directory of a run ready, to begin it or to go on with it; it is this process's until that ends.
 
@@ -40,14 +42,14 @@ def prepare_run(
       inputs: digests of what it starts from, by role.
       overwrite: whether a run with other settings or inputs is thrown away. One that was refused before it did
         anything, as its inputs did not fit, is thrown away in any case.
-      is_shared: whether the processes of several workers have the directory together.
+      is_chief: whether this process makes it ready; of several workers one does, and the others wait for it.
 
     Returns:
       Whether there is anything to do: False if the result is there and up to date.
 
     Raises:
-      RealmError: if a run with other settings or inputs is in the way, or another process is at work there. Object
-        stores have no locks: there the user sees to it.
+      RealmError: if a run with other settings or inputs is in the way, another process is at work there (object stores
+        have no locks: there the user sees to it), or the first of several workers does not come.
     """
     run = epath.Path(run)
     recipe = json.dumps({'configuration': configuration, 'inputs': dict(inputs)}, indent=2, sort_keys=True)
@@ -65,13 +67,26 @@ def prepare_run(
             f'{run} holds a training run with other settings or inputs (see {run / _RECIPE}). '
             'Name another directory, or give --overwrite.'
         )
+    if not is_chief:
+        _wait_for_chief(run / _RECIPE, recipe)
+        return True
     run.mkdir(parents=True, exist_ok=True)
-    if not is_shared:
-        _keep_others_out(run)
+    _keep_others_out(run)
     if not is_same:
         _clear(run)
     write_text_whole(run / _RECIPE, recipe)
     return True
+
+
+def _wait_for_chief(path: epath.Path, recipe: str) -> None:
+    give_up = time.monotonic() + _SECONDS_UNTIL_CHIEF_COMES
+    while not path.exists() or path.read_text() != recipe:
+        if time.monotonic() >= give_up:
+            raise RealmError(
+                f'The first worker has not written {path} in {_SECONDS_UNTIL_CHIEF_COMES / 60:g} minutes. Start it '
+                'with the same command, and see to it that all workers see the same directory.'
+            )
+        time.sleep(0.2)
 
 
 def _keep_others_out(run: epath.Path) -> None:

@@ -44,6 +44,17 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver is None or not resolver.task_type or (resolver.task_type, resolver.task_id) in _CHIEFS
 
 
+def is_first_worker() -> bool:
+    """Whether this process is the first of those that TF_CONFIG names.
+
+    Raises:
+      RealmError: if TF_CONFIG names no workers.
+    """
+    _require_workers()
+    task = json.loads(os.environ['TF_CONFIG']).get('task', {})
+    return (task.get('type'), task.get('index')) in _CHIEFS
+
+
 def require_shapes(config: Config, strategy: tf.distribute.Strategy) -> None:
     """Checks that the shapes of a training's networks are what the strategy's devices can compute with.
 

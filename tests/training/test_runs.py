@@ -1,11 +1,13 @@
 """ICT and fine-tuning end to end, on a corpus of a few towns: resume, lineage. Pre-training is in test_refresh.py."""
 
+import concurrent.futures
 import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -141,6 +143,21 @@ def test_two_processes_do_not_train_in_one_directory(tmp_path):
     for wanted, kept in (({'ict': 1}, True), ({'ict': 2}, False)):
         assert prepare_run(run, 'encoder', configuration=wanted, inputs={}, overwrite=True)
         assert (run / 'checkpoints').exists() == kept
+
+
+def test_of_several_workers_the_first_makes_the_directory_ready(tmp_path, monkeypatch):
+    run, settings = tmp_path / 'run', {'configuration': {'ict': 2}, 'inputs': {}, 'overwrite': True}
+    assert prepare_run(run, 'encoder', configuration={'ict': 1}, inputs={})
+    (run / 'checkpoints').mkdir()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        other = pool.submit(prepare_run, run, 'encoder', **settings, is_chief=False)
+        time.sleep(0.5)
+        assert not other.done() and (run / 'checkpoints').exists()
+        assert prepare_run(run, 'encoder', **settings)
+        assert other.result() and not (run / 'checkpoints').exists()
+    monkeypatch.setattr(runs, '_SECONDS_UNTIL_CHIEF_COMES', 0.3)
+    with pytest.raises(RealmError, match='The first worker has not written'):
+        prepare_run(tmp_path / 'elsewhere', 'encoder', **settings, is_chief=False)
 
 
 def test_a_run_is_not_thrown_away_under_its_builder(tmp_path, monkeypatch):

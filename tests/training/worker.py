@@ -8,7 +8,7 @@ import sys
 from realm_tf.config import load_config, recipe
 from realm_tf.training import ict
 from realm_tf.training.runs import prepare_run
-from realm_tf.training.strategies import make_strategy
+from realm_tf.training.strategies import is_chief, make_strategy
 
 
 def main(corpus: str, encoder: str, run: str, strategy_name: str) -> None:
@@ -16,7 +16,7 @@ def main(corpus: str, encoder: str, run: str, strategy_name: str) -> None:
     strategy = make_strategy(strategy_name)
     overrides = {'encoder.dropout': 0.0, 'corpus.block_length': 48, 'ict.steps': 4, 'ict.batch_size': 8}
     config = load_config('tiny', overrides=overrides)
-    prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs={}, is_shared=True)
+    prepare_run(run, 'encoder', configuration=recipe(config, 'ict'), inputs={}, is_chief=is_chief(strategy))
     ict.train(corpus, encoder, run, config, strategy=strategy)
 
 
