@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from etils import epath
 
 from realm_tf.errors import RealmError
+from realm_tf.files import length_of
 from realm_tf.locks import lock
 
 MANIFEST = 'manifest.json'
@@ -235,7 +236,7 @@ def make_artifact(
         with concurrent.futures.ThreadPoolExecutor() as pool:
             checksums = pool.map(lambda name: file_checksum(path / name), names)
         files = {
-            name: {'bytes': (path / name).stat().length, 'sha256': checksum}
+            name: {'bytes': length_of(path / name), 'sha256': checksum}
             for name, checksum in zip(names, checksums, strict=True)
         }
         manifest = {'format_version': FORMAT_VERSION, **recipe, 'counts': _plain(draft.counts), 'files': files}
@@ -292,7 +293,7 @@ def _clear(path: epath.Path) -> None:
 
 def _length(file: epath.Path) -> int | None:
     try:
-        return file.stat().length
+        return length_of(file)
     except FileNotFoundError:
         return None
 

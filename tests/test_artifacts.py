@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -66,6 +67,15 @@ def test_what_was_published_opens(tmp_path):
     assert artifact.counts == {'blocks': 1}
     assert artifact.files['part/file.txt']['bytes'] == 4
     assert artifact.verify() is artifact
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='the owner of a file is changed by root alone')
+def test_the_owner_of_an_artefact_needs_no_name_here(tmp_path):
+    artifact = make(tmp_path / 'corpus')
+    for path in (tmp_path / 'corpus').rglob('*'):
+        os.chown(path, 54321, 54321)
+    assert open_artifact(tmp_path / 'corpus') == artifact
+    make(tmp_path / 'corpus', text='other', configuration={'length': 4}, overwrite=True)
 
 
 def test_the_digest_depends_on_the_content_and_not_on_the_place(tmp_path):

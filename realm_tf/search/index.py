@@ -12,6 +12,7 @@ from etils import epath
 from realm_tf.artifacts import Artifact, Draft, make_artifact, open_artifact, outdated_because, write_text_whole
 from realm_tf.config import IndexConfig, config_to_dict
 from realm_tf.errors import RealmError
+from realm_tf.files import length_of
 from realm_tf.search.array_files import read_array, write_array
 from realm_tf.search.embeddings import Embeddings, take_rows
 from realm_tf.search.exact import ExactSearcher
@@ -182,7 +183,7 @@ def _save(searcher: Searcher, embeddings: Embeddings, draft: Draft) -> None:
     directory.mkdir(exist_ok=True)
     searcher.save(directory)
     write_array(draft.path / HASHES, embeddings.hashes())
-    size = sum(file.stat().length for file in directory.iterdir())
+    size = sum(length_of(file) for file in directory.iterdir())
     draft.counts.update(blocks=len(searcher), dimension=searcher.dimension, bytes=size)
     if isinstance(searcher, PartitionedSearcher) and searcher.num_leaves:
         draft.counts.update(

@@ -23,6 +23,7 @@ from etils import epath
 
 from realm_tf.artifacts import MANIFEST, Artifact, is_published, make_artifact, open_artifact, write_text_whole
 from realm_tf.errors import RealmError
+from realm_tf.files import written_at
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.training.checkpoints import step_directory, steps_below
 from realm_tf.training.leases import is_leased
@@ -146,7 +147,7 @@ def publish_snapshot(
 
 def hand_on_time(snapshot: Artifact, generation: Generation) -> None:
     """Tells the generation made from a snapshot when its weights were those in training."""
-    (generation.encoder / _TIME).write_text(str((snapshot.path / MANIFEST).stat().mtime))
+    (generation.encoder / _TIME).write_text(str(written_at(snapshot.path / MANIFEST)))
 
 
 def newest_snapshot(run: epath.Path) -> Artifact | None:

@@ -14,6 +14,8 @@ import time
 
 from etils import epath
 
+from realm_tf.files import written_at
+
 VOID_AFTER_SECONDS = 600.0
 _RENEWED_EVERY_SECONDS = 60.0
 _PREFIX = '.lease-'
@@ -56,7 +58,7 @@ def is_leased(generation: epath.Path) -> bool:
 
 def _is_valid(lease: epath.Path) -> bool:
     try:
-        return time.time() - lease.stat().mtime < VOID_AFTER_SECONDS
+        return time.time() - written_at(lease) < VOID_AFTER_SECONDS
     except FileNotFoundError:
         # Given back in this moment.
         return False
