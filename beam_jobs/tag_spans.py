@@ -48,7 +48,10 @@ def run(options: PipelineOptions, config: Config) -> None:
     configuration = config_to_dict(config.spans)
     inputs = {'corpus': corpus.artifact.digest}
     if config.spans.tagger == 'hf':
-        inputs['tagger'] = file_checksum(epath.Path(config.spans.hf_directory) / 'model.safetensors')
+        directory = epath.Path(config.spans.hf_directory)
+        inputs['tagger'] = file_checksum(directory / 'model.safetensors')
+        # It names the labels.
+        inputs['tagger_config'] = file_checksum(directory / 'config.json')
     if outdated_because(job.output, KIND, configuration, inputs) is None:
         print(f'{job.output} is up to date.')
         return

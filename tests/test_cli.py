@@ -95,6 +95,7 @@ def test_every_command_has_help_with_its_defaults(command):
         (['questions', '--from', __file__, '--output', 'x'], 'holds no usable question'),
         (['plan'], 'Give --blocks'),
         (['plan', '--blocks', '9', '--run', '.', '--blocks-per-second', '1'], 'tells of no step'),
+        (['plan', '--blocks', '9', '--run', '.', '--seconds-per-step', '1'], 'either --seconds-per-step or --run'),
         (
             ['ict', '--corpus', '.', '--encoder', '.', '--output', 'x', '--preset', 'small', '--strategy', 'tpu'],
             'skip_padding=false',

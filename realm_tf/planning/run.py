@@ -47,6 +47,8 @@ def plan(
     corpus = BlockStore.open(corpus_path) if corpus_path else None
     if blocks is None and corpus is None:
         raise RealmError('Give --blocks, how many blocks there are to be, or --corpus.')
+    if seconds_per_step is not None and run is not None:
+        raise RealmError('Give either --seconds-per-step or --run, whose steps say it.')
     if seconds_per_step is not None:
         step = Figure(seconds_per_step, 'given')
     else:

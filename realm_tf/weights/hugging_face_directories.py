@@ -72,8 +72,10 @@ def write(
       The directories written.
 
     Raises:
-      RealmError: if the classes cannot express the networks.
+      RealmError: if the classes cannot express the networks, or a corpus is given that nothing has a place for.
     """
+    if corpus is not None and (embeddings is None or READER not in pretrained.parts):
+        raise RealmError('The texts of a corpus go into openqa, which needs a model and its --embeddings as well.')
     _require_expressible(pretrained, config)
     encoder = pretrained.encoder
     tower = tower_names(encoder, config.retriever.projection_size)

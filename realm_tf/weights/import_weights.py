@@ -125,11 +125,7 @@ class _Import:
 
     def encoder(self) -> Artifact:
         """The encoder artefact, and the embeddings after it: these are known by their encoder."""
-        fresh_projection = QUERY_TOWER not in self.pretrained.parts
-        analysed = fresh_projection and self.config.retriever.projection_start == 'pca'
-        if analysed and self.corpus is None:
-            raise RealmError("retriever.projection_start = 'pca' needs a corpus to analyse: name it with --corpus.")
-        inputs = dict(self.digests) | ({'corpus': self.corpus.artifact.digest} if analysed else {})
+        inputs = self._inputs()
         if not self._is_current('encoder', recipe(self.config), inputs):
             from realm_tf.weights.encoder_artifact import write_encoder
             from realm_tf.weights.networks import make_knowledge_augmented_encoder
@@ -137,14 +133,6 @@ class _Import:
             knowledge_augmented_encoder = make_knowledge_augmented_encoder(self.config)
             retriever = self._retriever()
             self._start('knowledge-augmented encoder', knowledge_augmented_encoder, KNOWLEDGE_AUGMENTED_ENCODER)
-            if analysed:
-                from realm_tf.weights.principal_components import project_on_principal_components
-
-                project_on_principal_components(retriever, self.corpus, self.config.seed)
-            if fresh_projection and self.config.retriever.projection_start == 'identity':
-                from realm_tf.weights.principal_components import project_identically
-
-                project_identically(retriever)
             write_encoder(
                 self.output,
                 configuration=recipe(self.config),
@@ -165,7 +153,7 @@ class _Import:
 
     def model(self) -> Artifact:
         """The model artefact, and the embeddings before it: the model names those it belongs to."""
-        inputs = dict(self.digests)
+        inputs = self._inputs()
         if self.pretrained.block_embeddings is not None:
             self._write_embeddings(self.digests)
         if self.embeddings_path is not None:
@@ -200,8 +188,20 @@ class _Import:
             print(f'Wrote {self.output}.')
         return open_artifact(self.output, 'model')
 
+    def _inputs(self) -> dict[str, str]:
+        if self._projection_start() != 'pca':
+            return dict(self.digests)
+        if self.corpus is None:
+            raise RealmError("retriever.projection_start = 'pca' needs a corpus to analyse: name it with --corpus.")
+        return dict(self.digests) | {'corpus': self.corpus.artifact.digest}
+
+    def _projection_start(self) -> str | None:
+        """What a fresh projection is to begin with; None if there is none, as a source has one."""
+        return None if QUERY_TOWER in self.pretrained.parts else self.config.retriever.projection_start
+
     def _retriever(self):
         from realm_tf.weights.networks import make_retriever
+        from realm_tf.weights.principal_components import project_identically, project_on_principal_components
 
         retriever = make_retriever(self.config)
         if retriever.shared_towers:
@@ -210,6 +210,11 @@ class _Import:
         else:
             self._start('query tower', retriever.query_tower, QUERY_TOWER)
             self._start('document tower', retriever.document_tower, DOCUMENT_TOWER)
+        start = self._projection_start()
+        if start == 'pca':
+            project_on_principal_components(retriever, self.corpus, self.config.seed)
+        elif start == 'identity':
+            project_identically(retriever)
         return retriever
 
     def _start(self, name: str, network, part: str) -> None:
