@@ -17,7 +17,7 @@ from etils import epath
 from realm_tf.errors import RealmError
 
 # Processes that were made by one that was killed end a moment after it.
-_PATIENCE_SECONDS = 1.5
+_PATIENCE_SECONDS = 3.0
 _POLL_SECONDS = 0.1
 
 
@@ -39,6 +39,7 @@ def lock(path: epath.PathLike, patience: float = _PATIENCE_SECONDS) -> IO | None
 
     Raises:
       InUseError: if another process has it.
+      FileNotFoundError: if there is no such directory.
     """
     if '://' in str(path):
         return None
@@ -60,6 +61,8 @@ def lock(path: epath.PathLike, patience: float = _PATIENCE_SECONDS) -> IO | None
                     f'{path.parent} is in use by {_holder(path)}. Wait until it ends, stop it, or name another '
                     'directory.'
                 ) from error
+        except FileNotFoundError:
+            raise
         except OSError as error:
             print(
                 f'{path.parent}: there are no locks here ({error}). See to it that no other process works there.',
