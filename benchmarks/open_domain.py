@@ -259,8 +259,7 @@ class Experiment:
 
     def _evaluate(self, output: str, *arguments, questions: str) -> None:
         files = ('--questions', self._at(questions), '--output', self._at(output))
-        # Of a model that was trained on the documents that its questions name, too.
-        self._realm('evaluate', *arguments, *files, '--overwrite', chosen={'finetune.answer_match': 'raw'})
+        self._realm('evaluate', *arguments, *files, '--overwrite')
         self._evaluations[output] = self._at(output)
 
     def _of(self, corpus: str, embedded: str | None = None) -> tuple:

@@ -85,7 +85,7 @@ def configured(*sections: str, settings_of: tuple[str, ...] = ()):
 
     def decorate(command):
         def with_config(preset, config_file, overrides, **arguments):
-            from realm_tf.config import load_config, parse_overrides
+            from realm_tf.config import load_config, parse_overrides, settings_to_answer_with
 
             made = next(((kind, arguments[kind]) for kind in settings_of if arguments[kind] is not None), None)
             saved = None
@@ -93,7 +93,7 @@ def configured(*sections: str, settings_of: tuple[str, ...] = ()):
                 from realm_tf.artifacts import open_artifact
 
                 kind, path = made
-                saved = open_artifact(path, kind).configuration
+                saved = settings_to_answer_with(open_artifact(path, kind).configuration)
             return command(config=load_config(preset, config_file, parse_overrides(overrides), saved), **arguments)
 
         with_config.__name__, with_config.__doc__ = command.__name__, command.__doc__

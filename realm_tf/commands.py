@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Container, Mapping
 
 import click
@@ -28,6 +29,9 @@ def status_of(process: subprocess.Popen) -> int:
 
     SIGTERM, which it does not get, is handed on to it.
     """
+    # Signals come to the main thread; another waits until it has ended.
+    if threading.current_thread() is not threading.main_thread():
+        return process.wait()
     previous = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
     try:
         while True:

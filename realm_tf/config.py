@@ -493,6 +493,18 @@ def load_config(
     return config_from_dict(values, source=str(file) if file else 'the configuration')
 
 
+def settings_to_answer_with(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the configuration of a model or encoder counts for what is answered or embedded with it.
+
+    That is all but its seed, and which blocks it was trained to take for those that hold an answer: what is measured is
+    another matter.
+    """
+    kept = {name: value for name, value in saved.items() if name != 'seed'}
+    if 'finetune' in kept:
+        kept['finetune'] = {name: value for name, value in kept['finetune'].items() if name != 'answer_match'}
+    return kept
+
+
 def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
     """Reads `NAME=VALUE` texts, the value as YAML, into overrides for `load_config`.
 

@@ -4,7 +4,9 @@ They are the file system's, so that one ends with its process, however that ends
 network file systems neither: there the user sees to it that two processes do not work in one directory.
 """
 
+import errno
 import fcntl
+import functools
 import math
 import os
 import socket
@@ -19,6 +21,7 @@ from realm_tf.errors import RealmError
 # Processes that were made by one that was killed end a moment after it.
 _PATIENCE_SECONDS = 3.0
 _POLL_SECONDS = 0.1
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class InUseError(RealmError):
@@ -39,7 +42,7 @@ def lock(path: epath.PathLike, patience: float = _PATIENCE_SECONDS) -> IO | None
 
     Raises:
       InUseError: if another process has it.
-      FileNotFoundError: if there is no such directory.
+      OSError: if the file cannot be written.
     """
     if '://' in str(path):
         return None
@@ -61,16 +64,18 @@ def lock(path: epath.PathLike, patience: float = _PATIENCE_SECONDS) -> IO | None
                     f'{path.parent} is in use by {_holder(path)}. Wait until it ends, stop it, or name another '
                     'directory.'
                 ) from error
-        except FileNotFoundError:
-            raise
         except OSError as error:
-            print(
-                f'{path.parent}: there are no locks here ({error}). See to it that no other process works there.',
-                file=sys.stderr,
-            )
+            if error.errno not in _NO_LOCKS:
+                raise
+            _say_once(f'There are no locks on the disk of {path.parent}: see to it that no other process works there.')
             return None
         file.close()
         time.sleep(_POLL_SECONDS)
+
+
+@functools.cache
+def _say_once(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
 
 
 def wait_for_lock(path: epath.PathLike, sentence: str) -> IO | None:

@@ -1,11 +1,15 @@
 """Commands that run others."""
 
+import concurrent.futures
 import os
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from realm_tf.commands import run_realm, setting_arguments
+from realm_tf.errors import RealmError
 
 CHILD = (
     'import signal, sys, time\n'
@@ -31,3 +35,21 @@ def test_a_command_that_is_interrupted_ends_in_its_own_way(sent):
         # Ctrl-C goes to both, SIGTERM to one.
         (os.killpg if sent == signal.SIGINT else os.kill)(parent.pid, sent)
         assert parent.stdout.readline() == '7\n'
+
+
+def test_settings_are_arguments_of_a_section_or_of_none():
+    assert setting_arguments({'steps': 3}, 'pretrain') == ['--set', 'pretrain.steps=3']
+    assert setting_arguments({'seed': 1, 'precision': 'float32'}) == ['--set', 'seed=1', '--set', 'precision=float32']
+
+
+def test_a_command_is_printed_and_a_status_that_is_not_accepted_names_it(capsys):
+    run_realm('--help')
+    assert capsys.readouterr().out == '$ realm --help\n'
+    with pytest.raises(RealmError, match=r"Status 2 from realm corpus build --input 'no such file'"):
+        run_realm('corpus', 'build', '--input', 'no such file')
+    run_realm('corpus', 'build', '--input', 'no such file', accepted=(0, 2))
+
+
+def test_a_command_can_be_run_in_a_thread():
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        pool.submit(run_realm, '--help').result()

@@ -45,7 +45,7 @@ async def follow(base: epath.PathLike, batcher: Batcher) -> None:
             continue
         try:
             await asyncio.to_thread(open_artifact, epath.Path(base) / str(newest), KIND)
-        except RealmError as error:
+        except (RealmError, OSError) as error:
             if newest != awaited:
                 _LOG.warning('Version %d is waited for: %s', newest, error)
             awaited = newest

@@ -167,7 +167,8 @@ def evaluate_model(
         if not (calibration.path / PREDICTIONS).exists():
             raise RealmError(f'{calibration.path} has measured retrieval only; to calibrate, blocks must be read.')
         theirs = config_from_dict(calibration.configuration, source=str(calibration.path))
-        require_fit(settings_named(theirs, _OF_CONFIDENCE), config, calibration.path)
+        again = ', or make that evaluation again with those here'
+        require_fit(settings_named(theirs, _OF_CONFIDENCE), config, calibration.path, again)
     searcher = open_index(index_path, embeddings.artifact)
     predictor = Predictor.of_model(model, corpus, embeddings, searcher, config)
     texts = [question.text for question in questions]

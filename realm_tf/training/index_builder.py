@@ -116,9 +116,10 @@ def build_generation(
     except RealmError:
         embeddings.path.rmtree()
         raise
-    if not _is_there(snapshot):
-        raise RealmError(f'{snapshot.path} was removed meanwhile.')
     build_index(generation.embeddings, generation.index, config.index, overwrite=True, seed=config.seed)
+    if not _is_there(snapshot):
+        generation.unpublish()
+        raise RealmError(f'{snapshot.path} was removed meanwhile.')
     return generation
 
 

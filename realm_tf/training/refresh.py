@@ -145,13 +145,14 @@ class Refresh:
           RealmError: if they cannot be made.
         """
         self._finish_publishing()
-        generation = generation_from(self._run, self._snapshot(step, final=True)())
+        snapshot = self._snapshot(step, final=True)()
+        generation = generation_from(self._run, snapshot)
         say(
             f'The training ends in the weights of step {step}: their embeddings and index are made in '
             f'{generation.index.parent}.'
         )
         deaths = self._deaths()
-        while not generation.is_published():
+        while not (generation.is_published() and generation.is_made_from(snapshot)):
             self._refuse_to_wait_in_vain('The training is over, and waits for its index', generation, deaths)
             self._keep_builder()
             time.sleep(POLL_SECONDS)

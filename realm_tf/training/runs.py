@@ -53,7 +53,8 @@ def prepare_run(
     """
     run = epath.Path(run)
     recipe = json.dumps({'configuration': configuration, 'inputs': dict(inputs)}, indent=2, sort_keys=True)
-    content = {child.name for child in run.iterdir()} if run.exists() else set()
+    # What is being written has a name that begins with a dot.
+    content = {child.name for child in run.iterdir() if not child.name.startswith('.')} if run.exists() else set()
     # They alone are what a refused run leaves: nothing to lose.
     is_begun = bool(content - _FIRST)
     if is_begun and _RECIPE not in content:

@@ -34,14 +34,9 @@ def make_strategy(name: str = 'default', tpu: str | None = None) -> tf.distribut
     return tf.distribute.get_strategy()
 
 
-# What the first of several workers may be called.
-_CHIEFS = (('chief', 0), ('worker', 0), ('localhost', 0))
-
-
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process writes what a run leaves: of several workers, the first."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or not resolver.task_type or (resolver.task_type, resolver.task_id) in _CHIEFS
+    return is_in_one_process(strategy) or is_first_worker()
 
 
 def is_first_worker() -> bool:
@@ -51,8 +46,10 @@ def is_first_worker() -> bool:
       RealmError: if TF_CONFIG names no workers.
     """
     _require_workers()
-    task = json.loads(os.environ['TF_CONFIG']).get('task', {})
-    return (task.get('type'), task.get('index')) in _CHIEFS
+    names = json.loads(os.environ['TF_CONFIG'])
+    task = names.get('task', {})
+    first = ('chief', 0) if 'chief' in names['cluster'] else ('worker', 0)
+    return (task.get('type'), int(task.get('index', 0))) == first
 
 
 def require_shapes(config: Config, strategy: tf.distribute.Strategy) -> None:

@@ -24,13 +24,16 @@ def settings_named(config: Config, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: _setting(config, name) for name in names}
 
 
-def require_fit(theirs: Mapping[str, Any], config: Config, source: epath.PathLike) -> None:
-    """Checks that a configuration has the settings that weights were made with.
+def require_fit(
+    theirs: Mapping[str, Any], config: Config, source: epath.PathLike, or_else: str = ', or a preset that fits'
+) -> None:
+    """Checks that a configuration has the settings that weights, or figures, were made with.
 
     Args:
       theirs: these settings, by their dotted names.
       config: the configuration.
-      source: where the weights are, for the error.
+      source: where they are, for the error.
+      or_else: what else than to give these settings the error says can be done.
 
     Raises:
       RealmError: if it has others; the sentence names them, and what to give.
@@ -40,7 +43,7 @@ def require_fit(theirs: Mapping[str, Any], config: Config, source: epath.PathLik
     if misfits:
         found = ', '.join(f'{name} is {value!r} there and {ours[name]!r} here' for name, value in misfits.items())
         remedy = ' '.join(f'--set {name}={value}' for name, value in misfits.items())
-        raise RealmError(f'{source} does not fit the configuration: {found}. Give {remedy}, or a preset that fits.')
+        raise RealmError(f'{source} does not fit the configuration: {found}. Give {remedy}{or_else}.')
 
 
 def _setting(config: Config, name: str) -> Any:

@@ -1,11 +1,13 @@
 """Where a training runs: what cannot be had is a sentence."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from realm_tf.errors import RealmError
-from realm_tf.training.strategies import is_chief, make_strategy
+from realm_tf.training.strategies import is_chief, is_first_worker, make_strategy
 from realm_tf.training.train_step import require_divisible, shared_out
 
 
@@ -20,6 +22,22 @@ def test_an_environment_that_is_not_json(monkeypatch):
     monkeypatch.setenv('TF_CONFIG', '{worker')
     with pytest.raises(RealmError, match='TF_CONFIG is not JSON'):
         make_strategy('multiworker')
+
+
+@pytest.mark.parametrize(
+    ('others', 'task', 'is_first'),
+    [
+        ({}, {'type': 'worker', 'index': 0}, True),
+        ({}, {'type': 'worker', 'index': '0'}, True),
+        ({}, {'type': 'worker', 'index': 1}, False),
+        ({'chief': ['host0:2222']}, {'type': 'worker', 'index': 0}, False),
+        ({'chief': ['host0:2222']}, {'type': 'chief', 'index': 0}, True),
+    ],
+)
+def test_one_of_several_workers_is_the_first(monkeypatch, others, task, is_first):
+    cluster = {'worker': ['host1:2222', 'host2:2222'], **others}
+    monkeypatch.setenv('TF_CONFIG', json.dumps({'cluster': cluster, 'task': task}))
+    assert is_first_worker() == is_first
 
 
 def test_a_machine_without_a_tpu():
