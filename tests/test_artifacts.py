@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,8 +55,12 @@ def test_an_artefact_half_removed_is_removed_and_made(tmp_path):
         for name in range(number):
             (draft.path / f'{name}.txt').write_text('')
     with making(path) as other:
-        while len(list(path.iterdir())) > 0.9 * number:
-            time.sleep(0.001)
+        # It is held while it is looked at, so that it is not done between two looks.
+        other.send_signal(signal.SIGSTOP)
+        while len(os.listdir(path)) >= number:
+            other.send_signal(signal.SIGCONT)
+            time.sleep(0.005)
+            other.send_signal(signal.SIGSTOP)
         other.kill()
     left = {child.name for child in path.glob('*.txt')}
     assert left and not (path / MANIFEST).exists()

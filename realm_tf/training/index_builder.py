@@ -65,7 +65,7 @@ def run_builder(run: epath.PathLike, corpus_path: epath.PathLike, beam_options: 
         forget_problems(run)
         while not asked_to_stop and not _is_finished(run):
             if not run.exists():
-                raise RealmError(f'{run} was removed: there is no training to build an index for.')
+                raise _removed(run)
             snapshot = newest_snapshot(run)
             if snapshot is None or _is_done(run, snapshot):
                 time.sleep(POLL_SECONDS)
@@ -179,9 +179,16 @@ def _only_builder(run: epath.Path) -> Iterator[IO | None]:
 
     Two would write the same files. Object stores have no locks: there the user sees to it.
     """
-    sentence = f'Another builder is at work on {run}. Waiting for it to end.'
-    with wait_for_lock(run / REFRESH_LOCK, sentence) or contextlib.nullcontext() as lock:
+    try:
+        lock = wait_for_lock(run / REFRESH_LOCK, f'Another builder is at work on {run}. Waiting for it to end.')
+    except FileNotFoundError as error:
+        raise _removed(run) from error
+    with lock or contextlib.nullcontext():
         yield lock
+
+
+def _removed(run: epath.Path) -> RealmError:
+    return RealmError(f'{run} was removed: there is no training to build an index for.')
 
 
 def _is_there(snapshot: Artifact) -> bool:

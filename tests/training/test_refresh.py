@@ -20,6 +20,7 @@ from etils import epath
 from realm_tf.artifacts import make_artifact, open_artifact
 from realm_tf.config import config_to_dict, recipe, to_yaml
 from realm_tf.errors import RealmError
+from realm_tf.locks import lock
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.training import pretrain
 from realm_tf.training.checkpoints import Checkpoints
@@ -337,6 +338,14 @@ def test_a_builder_ends_when_its_run_is_finished_or_removed(tmp_path, start, tin
             pass
     assert (finished.wait(60), finetuned.wait(60), removed.wait(60)) == (0, 0, 2)
     assert f'{tmp_path}/removed was removed' in (tmp_path / 'log').read_text()
+
+    run = tmp_path / 'removed while it waits'
+    run.mkdir()
+    with lock(run / 'refresh.lock'):
+        waiting = start(*command('refresh', run=run, corpus=tiny_corpus))
+        wait_until(lambda: f'Another builder is at work on {run}' in (tmp_path / 'log').read_text(), waiting)
+        shutil.rmtree(run)
+    assert waiting.wait(60) == 2 and f'{run} was removed' in (tmp_path / 'log').read_text()
 
 
 def test_one_builder_waits_for_another_to_end(tmp_path, start, tiny_corpus):
