@@ -73,7 +73,7 @@ def prepare_run(
         return True
     run.mkdir(parents=True, exist_ok=True)
     _keep_others_out(run)
-    if not is_same:
+    if is_begun and not is_same:
         _clear(run)
     write_text_whole(run / _RECIPE, recipe)
     return True
