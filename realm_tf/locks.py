@@ -53,7 +53,7 @@ def lock(path: epath.PathLike, patience: float = _PATIENCE_SECONDS) -> IO | None
             file = path.open('a')
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # It may have been removed by the one that had it, and then is not what others find.
-            if _is_at(file, path):
+            if is_at(file, path):
                 file.truncate(0)
                 file.write(f'process {os.getpid()} on {socket.gethostname()}')
                 file.flush()
@@ -87,7 +87,8 @@ def wait_for_lock(path: epath.PathLike, sentence: str) -> IO | None:
         return lock(path, patience=math.inf)
 
 
-def _is_at(file: IO, path: epath.Path) -> bool:
+def is_at(file: IO, path: epath.PathLike) -> bool:
+    """Whether an open file is the one that is found by a path now."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:

@@ -1,7 +1,6 @@
 """The directory of a training run: checkpoints, metrics, and the artefact it ends in."""
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from typing import IO, Any
@@ -10,7 +9,7 @@ from etils import epath
 
 from realm_tf.artifacts import is_published, write_text_whole
 from realm_tf.errors import RealmError
-from realm_tf.locks import lock
+from realm_tf.locks import is_at, lock
 
 _RECIPE = 'run.json'
 _LOCK = 'run.lock'
@@ -94,7 +93,7 @@ def _keep_others_out(run: epath.Path) -> None:
     path = run / _LOCK
     held = _held.get(str(run))
     # In a notebook a run may be removed and begun again.
-    if held is None or not path.exists() or not os.path.samestat(os.fstat(held.fileno()), os.stat(path)):
+    if held is None or not is_at(held, path):
         locked = lock(path)
         if locked is not None:
             _held[str(run)] = locked

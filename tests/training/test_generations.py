@@ -54,6 +54,16 @@ def collected(run, in_use):
     return steps_below(run / 'generations')
 
 
+def seen_while(changes, look):
+    """All that is seen by looking again and again while another thread makes changes."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        other = pool.submit(changes)
+        seen = set()
+        while not other.done():
+            seen.add(look())
+    return seen
+
+
 def test_a_generation_without_its_index_does_not_exist(run):
     assert newest_generation(run, until=100) is None
     publish(run, 10)
@@ -101,12 +111,7 @@ def test_a_lease_may_be_given_back_while_it_is_looked_at(run):
             lease.write_text('')
             lease.unlink()
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        other = pool.submit(take_and_give_back)
-        seen = set()
-        while not other.done():
-            seen.add(leases.is_leased(lease.parent))
-    assert seen == {False, True}
+    assert seen_while(take_and_give_back, lambda: leases.is_leased(lease.parent)) == {False, True}
 
 
 def test_what_a_checkpoint_goes_on_with_is_kept(run):
@@ -183,12 +188,7 @@ def test_a_problem_may_be_forgotten_by_another_while_it_is_read(run):
             generation.report_problem('The disk is full.')
             generation.forget_problem()
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        other = pool.submit(tell_and_forget)
-        seen = set()
-        while not other.done():
-            seen.add(generation.problem())
-    assert seen == {None, 'The disk is full.'}
+    assert seen_while(tell_and_forget, generation.problem) == {None, 'The disk is full.'}
 
 
 def test_a_generation_outlives_a_resume_only_if_it_is_of_the_same_weights(run, tiny_encoder, tiny_corpus):
