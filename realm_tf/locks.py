@@ -17,6 +17,7 @@ from typing import IO
 from etils import epath
 
 from realm_tf.errors import RealmError
+from realm_tf.files import is_remote
 
 # Processes that were made by one that was killed end a moment after it.
 _PATIENCE_SECONDS = 3.0
@@ -44,7 +45,7 @@ def lock(path: epath.PathLike, patience: float = _PATIENCE_SECONDS) -> IO | None
       InUseError: if another process has it.
       OSError: if the file cannot be written.
     """
-    if '://' in str(path):
+    if is_remote(path):
         return None
     path = epath.Path(path)
     give_up = time.monotonic() + patience

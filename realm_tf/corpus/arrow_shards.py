@@ -10,6 +10,7 @@ import pyarrow.compute
 from etils import epath
 
 from realm_tf.artifacts import open_whole
+from realm_tf.files import is_remote
 from realm_tf.text.ragged import Ragged
 
 INT_LIST = pa.list_(pa.int32())
@@ -100,7 +101,7 @@ class ArrowShards:
     def _num_rows(self, shard: int) -> int:
         path = self._paths[shard]
         # What an earlier release wrote does not say it.
-        if _is_remote(path) and (rows := _metadata(path).get(_ROWS)):
+        if is_remote(path) and (rows := _metadata(path).get(_ROWS)):
             return int(rows)
         return self._batch(shard).num_rows
 
@@ -120,17 +121,13 @@ class ArrowShards:
         return self._opened_lists[column, shard]
 
 
-def _is_remote(path: epath.Path) -> bool:
-    return '://' in str(path)
-
-
 def _metadata(path: epath.Path) -> Mapping[bytes, bytes]:
     with path.open('rb') as file:
         return pa.ipc.open_file(file).schema.metadata
 
 
 def _open(path: epath.Path) -> pa.RecordBatch:
-    source = pa.BufferReader(path.read_bytes()) if _is_remote(path) else pa.memory_map(str(path))
+    source = pa.BufferReader(path.read_bytes()) if is_remote(path) else pa.memory_map(str(path))
     reader = pa.ipc.open_file(source)
     if reader.num_record_batches == 0:
         return pa.RecordBatch.from_pylist([], schema=reader.schema)

@@ -3,11 +3,13 @@
 import numpy as np
 from etils import epath
 
+from realm_tf.files import is_remote
+
 
 def read_array(path: epath.PathLike) -> np.ndarray:
     """Opens a `.npy`, memory-mapped where it is local."""
     path = epath.Path(path)
-    if '://' in str(path):
+    if is_remote(path):
         with path.open('rb') as file:
             return np.load(file)
     return np.load(path, mmap_mode='r')

@@ -14,7 +14,7 @@ import time
 
 from etils import epath
 
-from realm_tf.files import written_at
+from realm_tf.files import is_remote, written_at
 
 VOID_AFTER_SECONDS = 600.0
 _RENEWED_EVERY_SECONDS = 60.0
@@ -26,7 +26,7 @@ def lease_while_running(artifact: epath.PathLike) -> None:
 
     Where its directory cannot be written to, a line on standard error says that it is not kept.
     """
-    directory = epath.Path(os.path.abspath(artifact) if '://' not in str(artifact) else artifact).parent
+    directory = epath.Path(artifact if is_remote(artifact) else os.path.abspath(artifact)).parent
     if directory.parent.name != 'generations':
         return
     lease = directory / f'{_PREFIX}{socket.gethostname()}-{os.getpid()}'

@@ -12,6 +12,7 @@ from realm_tf.cadence import Cadence
 from realm_tf.commands import realm_command
 from realm_tf.config import RefreshConfig
 from realm_tf.errors import RealmError
+from realm_tf.files import is_remote
 from realm_tf.guarded_process import GuardedProcess
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.progress import say
@@ -299,7 +300,7 @@ class _Builder:
     """The builder as a process beside this one, started again when it ends."""
 
     def __init__(self, run: epath.Path, corpus_path: epath.PathLike):
-        if '://' in str(run):
+        if is_remote(run):
             raise RealmError(
                 f'{run}: ScaNN and the builder beside a training write to local or mounted paths. Name such a one.'
             )

@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 
 from realm_tf.errors import RealmError
-from realm_tf.files import length_of
+from realm_tf.files import is_remote, length_of
 
 # Half and bfloat16 too, as others' files have them.
 _DTYPES = {
@@ -92,7 +92,7 @@ def map_file(path: epath.PathLike) -> np.ndarray:
         raise RealmError(f'There are no weights at {path}.')
     if path.is_dir():
         raise RealmError(f'{path} is a directory, where a file of weights is needed.')
-    if '://' in str(path) or length_of(path) == 0:
+    if is_remote(path) or length_of(path) == 0:
         return np.frombuffer(path.read_bytes(), np.uint8)
     return np.memmap(path, np.uint8, mode='r')
 

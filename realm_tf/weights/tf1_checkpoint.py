@@ -17,7 +17,7 @@ from etils import epath
 
 from realm_tf.config import EncoderConfig
 from realm_tf.errors import RealmError
-from realm_tf.files import length_of
+from realm_tf.files import is_remote, length_of
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.weights.json_files import read_json
 from realm_tf.weights.pretrained import (
@@ -254,7 +254,7 @@ def _block_embeddings_of(prefix: epath.Path, sizes: dict[str, int]) -> np.ndarra
         shape = variables.shape_of(BLOCK_EMBEDDINGS, 'BE', sizes)
         data = [file for file in _files_of(encoded) if file.name != encoded.name + INDEX]
         # TensorFlow reads the whole of a variable also for a slice of it. Alone in its file, it can be mapped.
-        if len(data) == 1 and '://' not in str(encoded) and length_of(data[0]) == math.prod(shape) * 4:
+        if len(data) == 1 and not is_remote(encoded) and length_of(data[0]) == math.prod(shape) * 4:
             return np.memmap(data[0], '<f4', mode='r', shape=shape)
         return variables.read(BLOCK_EMBEDDINGS)
     return None
