@@ -6,17 +6,20 @@
     python -m benchmarks --list                     which there are
 
 Every figure is printed by a module of this package, which can be run by itself; what it prints replaces what it printed
-the time before, between two comments in the documentation, with the command and the date. What people wrote around the
-comments stays.
+the time before, between two comments in the documentation, with the command and the date, and the picture if it drew
+one. What people wrote around the comments stays.
 """
 
 import datetime
+import itertools
+import os
 import pathlib
 import pkgutil
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -54,7 +57,7 @@ def main(docs, listed, documents, questions, dump, workdir, name, options):
         inputs = Inputs(workdir, documents, questions, dump)
         inputs.make()
         failed = []
-        for module, of_module in inputs.options().items():
+        for module, of_module in inputs.options(docs).items():
             # They take hours: the others are worth having.
             try:
                 run(module, tuple(map(str, of_module)), docs)
@@ -80,7 +83,13 @@ def run(name: str, options: tuple[str, ...], docs: pathlib.Path) -> None:
     if '--help' not in options:
         # What lies in this directory is named from here.
         shown = shlex.join(command).replace(f'{pathlib.Path.cwd()}/', '')
-        docs.write_text(with_section(docs.read_text(), name, shown, printed))
+        drawn = ''.join(f'\n\n![{name}]({os.path.relpath(path, docs.parent)})' for path in pictures_in(options))
+        docs.write_text(with_section(docs.read_text(), name, shown, printed + drawn))
+
+
+def pictures_in(options: Sequence[str]) -> list[str]:
+    """The files that a benchmark with these options draws."""
+    return [path for option, path in itertools.pairwise(options) if option == '--picture']
 
 
 def runnable() -> dict[str, str]:

@@ -11,6 +11,11 @@ from realm_tf.corpus.arrow_shards import shard_name
 from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, Block, BlockStore, write_blocks
 
 
+def random_blocks(corpus: BlockStore, number: int) -> np.ndarray:
+    """So many of its blocks, the same ones every time, in order: ids, int64 `[number]`; all of them if it has fewer."""
+    return np.sort(np.random.default_rng(0).permutation(len(corpus))[:number])
+
+
 def write_sample(corpus: BlockStore, ids: np.ndarray, path: pathlib.Path) -> Artifact:
     """Writes blocks of a corpus, in this order, in one shard; a block may be there more than once.
 

@@ -4,17 +4,16 @@
 
 Both embed the same blocks with the weights of MiniLM in bfloat16, one thread each, and take turns, in processes of
 their own. sentence-transformers is given the texts, tokenises them, and sorts them by length; ours reads the wordpieces
-of the corpus, which were tokenised once, and has a projection to 128 after the pooling. Then the same blocks in a loop
-and as a Beam pipeline, and the job with one worker and with two.
+of the corpus, which were tokenised once, and has a projection to 128 after the pooling; in a loop, and as a Beam
+pipeline.
 
 Beside the clock stand the seconds of the processor, which hold where something else is at work on the machine. Prints
-tables in Markdown.
+a table in Markdown.
 """
 
 import dataclasses
 import json
 import pathlib
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,11 +21,11 @@ import tempfile
 import click
 import numpy as np
 
-from benchmarks.corpus_sample import write_sample
+from benchmarks.corpus_sample import random_blocks, write_sample
+from benchmarks.embedding_job import TOKENS_PER_BATCH, import_minilm
 from benchmarks.machine import machine
 from benchmarks.peers import python_of
 from benchmarks.timing import with_spread
-from realm_tf.commands import realm_command, setting_arguments
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.quickstart.minilm import minilm_directory
 
@@ -35,7 +34,10 @@ _VERSIONS = """
 import torch, sentence_transformers
 print(f'torch {torch.__version__}, sentence-transformers {sentence_transformers.__version__}')
 """
-_SUMMARY = re.compile(r'Embedded ([\d,]+) blocks.* in ([\d.]+) s of all workers')
+
+_HEAD = """
+| | wordpieces/s, by the clock | by seconds of the processor | times as fast as the best peer |
+|---|---|---|---|"""
 
 
 @click.command()
@@ -44,10 +46,9 @@ _SUMMARY = re.compile(r'Embedded ([\d,]+) blocks.* in ([\d.]+) s of all workers'
 @click.option('--rounds', default=3, show_default=True, help='How often each process runs.')
 @click.option('--repetitions', default=2, show_default=True, help='How often a process embeds them, and counts it.')
 @click.option('--peer-batches', multiple=True, default=(16, 32), show_default=True, type=int, help='Texts in a batch.')
-@click.option('--tokens-per-batch', default=4096, show_default=True, help='embed.tokens_per_batch.')
-@click.option('--workers', multiple=True, type=int, default=(1, 2), show_default=True)
-def main(corpus_path, blocks, rounds, repetitions, peer_batches, tokens_per_batch, workers):
-    """Measures embedding without Beam and with it, the peer, and the job."""
+@click.option('--tokens-per-batch', default=TOKENS_PER_BATCH, show_default=True, help='embed.tokens_per_batch.')
+def main(corpus_path, blocks, rounds, repetitions, peer_batches, tokens_per_batch):
+    """Measures embedding without Beam and with it, and the peer."""
     peer = python_of('sentence_transformers', PEER)
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
@@ -67,7 +68,6 @@ def main(corpus_path, blocks, rounds, repetitions, peer_batches, tokens_per_batc
                 run = json.loads(_output(peer, *theirs, str(batch), '1', str(repetitions)))
                 taken.setdefault(f'sentence-transformers, batches of {batch}', []).extend(run)
         print_rates(taken, sample.tokens)
-        print_workers(sample.corpus, encoder, tokens_per_batch, workers, rounds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Sample:
 def take_sample(corpus_path: str, directory: pathlib.Path, num_blocks: int) -> Sample:
     """Writes a sample of a corpus."""
     corpus = BlockStore.open(corpus_path)
-    ids = np.sort(np.random.default_rng(0).choice(len(corpus), num_blocks, replace=False))
+    ids = random_blocks(corpus, num_blocks)
     sample = Sample(directory / 'corpus', directory / 'texts.json', int(corpus.lengths()[ids].sum()))
     write_sample(corpus, ids, sample.corpus)
     texts = zip(corpus.titles(ids), corpus.texts(ids), strict=True)
@@ -90,55 +90,22 @@ def take_sample(corpus_path: str, directory: pathlib.Path, num_blocks: int) -> S
     return sample
 
 
-def import_minilm(directory: pathlib.Path) -> None:
-    """Makes an encoder of MiniLM in bfloat16."""
-    settings = {'precision': 'mixed_bfloat16', 'retriever.projection_start': 'random'}
-    command = ('import', '--from', minilm_directory(), '--to', directory, '--preset', 'small')
-    subprocess.run(realm_command(*command, *setting_arguments(settings)), check=True, stdout=subprocess.DEVNULL)
-
-
 def print_rates(taken: dict[str, list], tokens: int) -> None:
     """Prints wordpieces a second, and the ratio to the best of the peer."""
     rates = {name: tokens / np.array(seconds) for name, seconds in taken.items()}
     best = np.max([np.median(rate, axis=0) for name, rate in rates.items() if not name.startswith('ours')], axis=0)
-    print('\n| | wordpieces/s, by the clock | by seconds of the processor | to the best peer |\n|---|---|---|---|')
+    print(_HEAD)
     for name, rate in rates.items():
         clock, processor = rate.T
-        ratios = f'{np.median(clock) / best[0]:.2f}, {np.median(processor) / best[1]:.2f}'
+        ratios = '–'
+        if name.startswith('ours'):
+            ratios = f'{np.median(clock) / best[0]:.2f}; by the processor {np.median(processor) / best[1]:.2f}'
         print(
             f'| {name} | {with_spread(clock, digits=0)} | {with_spread(processor, digits=0)} | {ratios} |', flush=True
         )
     loop, with_beam = (np.array(taken[name])[:, 1] for name in ('ours, in a loop', 'ours, with Beam'))
     shares = 1 - loop / with_beam
     print(f"\nBeam's share of the processor's time, in percent: {with_spread(100 * shares)}.")
-
-
-def print_workers(corpus: pathlib.Path, encoder: pathlib.Path, tokens_per_batch: int, workers, rounds: int) -> None:
-    """Prints what the workers of the job do while they embed: its start and end are not counted."""
-    blocks_per_second: dict[int, list[float]] = {}
-    for _ in range(rounds):
-        for number in workers:
-            with tempfile.TemporaryDirectory() as directory:
-                settings = {'tokens_per_batch': tokens_per_batch, 'blocks_per_shard': 32}
-                said = _output(
-                    *(
-                        sys.executable,
-                        '-m',
-                        'beam_jobs.embed_blocks',
-                        '--corpus',
-                        str(corpus),
-                        '--encoder',
-                        str(encoder),
-                    ),
-                    *('--output', f'{directory}/embeddings', '--num_workers', str(number), '--threads_per_worker', '1'),
-                    *(f'--set=embed.{name}={value}' for name, value in settings.items()),
-                )
-            blocks, seconds = (float(figure.replace(',', '')) for figure in _SUMMARY.search(said).groups())
-            blocks_per_second.setdefault(number, []).append(number * blocks / seconds)
-    print('\n| workers of one thread | blocks/s | to one |\n|---|---|---|')
-    one = np.median(blocks_per_second[workers[0]])
-    for number, rates in blocks_per_second.items():
-        print(f'| {number} | {with_spread(rates)} | {np.median(rates) / one:.2f} |', flush=True)
 
 
 def _output(*command: str) -> str:

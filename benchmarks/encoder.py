@@ -25,7 +25,7 @@ from benchmarks.timing import with_spread
 PEER = ('torch', 'transformers>=4.48', 'numpy')
 _VERSIONS = 'import torch, transformers; print(f"torch {torch.__version__}, transformers {transformers.__version__}")'
 _HEAD = """
-| encoder | precision | ours, sequences/s | PyTorch, sequences/s | ours / PyTorch | ours / matrix product |
+| encoder | precision | ours, sequences/s | PyTorch, sequences/s | times as fast as PyTorch | ours / matrix product |
 |---|---|---|---|---|---|"""
 
 

@@ -63,8 +63,13 @@ class Inputs:
             command = [sys.executable, '-m', 'benchmarks.search_vectors', *map(str, of_vectors)]
             subprocess.run(command, check=True)
 
-    def options(self) -> Mapping[str, tuple]:
-        """The benchmarks in the order in which they are run, with their options."""
+    def options(self, docs: pathlib.Path) -> Mapping[str, tuple]:
+        """The benchmarks in the order in which they are run, with their options.
+
+        Args:
+          docs: the documentation that what they print is written into; their pictures get a directory of its name.
+        """
+        pictures = docs.with_suffix('')
         return {
             'tokenization': self._texts,
             'corpus': self._texts,
@@ -73,6 +78,11 @@ class Inputs:
             'embedding': self._corpus,
             'training_step': (),
             'question_answering': (*self._corpus, '--questions', self._questions),
-            'search': ('--vectors', self._vectors, '--scratch', self._workdir / 'indexes'),
-            'growth': ('--vectors', self._vectors),
+            'search': (
+                *('--vectors', self._vectors, '--scratch', self._workdir / 'indexes'),
+                *('--picture', pictures / 'search.svg'),
+            ),
+            'growth': ('--vectors', self._vectors, *self._corpus, '--picture', pictures / 'growth.svg'),
+            # Of what the others wrote.
+            'ratios': ('--docs', docs, '--picture', pictures / 'ratios.svg'),
         }

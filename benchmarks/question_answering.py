@@ -45,7 +45,7 @@ from realm_tf.weights.imported_embeddings import write_imported_embeddings
 
 DIMENSION = 128
 _HEAD = """
-| blocks | precision | ours, p50 s | PyTorch, p50 s | PyTorch / ours | ours, GB | PyTorch, GB | same blocks read |
+| blocks | precision | ours, p50 s | PyTorch, p50 s | times as fast as PyTorch | ours, GB | PyTorch, GB | same blocks |
 |---|---|---|---|---|---|---|---|"""
 
 

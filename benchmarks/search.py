@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.machine import machine
 from benchmarks.peers import python_of
+from benchmarks.pictures import picture
 from benchmarks.search_measure import EXPECTED, QUERIES, K, read_vectors
 from benchmarks.search_ours import NUMPY, SEARCHERS
 from realm_tf.search.exact import ExactSearcher
@@ -26,6 +27,7 @@ PEER = ('faiss-cpu', 'numpy', 'click')
 FAISS = ('FAISS IVF-PQ', 'FAISS HNSW32')
 ALL = (*SEARCHERS, NUMPY, *FAISS)
 _RECALLS = (0.90, 0.95, 0.97)
+_HOW = {'one_by_one': 'one by one', 'in_batches': 'in batches of 64'}
 
 
 @click.command()
@@ -33,8 +35,8 @@ _RECALLS = (0.90, 0.95, 0.97)
 @click.option('--scratch', required=True, help='Directory for the indexes; those that are there are not built again.')
 @click.option('--cores', default=1, show_default=True, help='On how many a search runs.')
 @click.option('--searcher', 'names', multiple=True, default=ALL, show_default=True, help='Which.')
-@click.option('--picture', help='An SVG to draw.')
-def main(vectors, scratch, cores, names, picture):
+@click.option('--picture', 'path', help='An SVG to draw.')
+def main(vectors, scratch, cores, names, path):
     """Measures every searcher."""
     directory = pathlib.Path(scratch)
     directory.mkdir(parents=True, exist_ok=True)
@@ -54,8 +56,8 @@ def main(vectors, scratch, cores, names, picture):
     print(f'| {" | ".join(columns)} |\n|{"---|" * len(columns)}')
     for name, result in results.items():
         print(f'| {name} | {_row(result)} |')
-    if picture:
-        _draw(results, picture)
+    if path:
+        _draw(results, path)
 
 
 def _write_expected(directory: pathlib.Path, shards: list[np.ndarray]) -> None:
@@ -80,7 +82,7 @@ def _row(result: dict) -> str:
     cells = [f'{building:.0f}', f'{result["build_bytes"] / 1e6:.0f}', f'{loading:.1f}', f'{loaded / 1e6:.0f}']
     for recall in _RECALLS:
         reached = [point for point in result['curve'] if point['recall'] >= recall]
-        best = [f'{max(point[how] for point in reached):,.0f}' for how in ('one_by_one', 'in_batches') if reached]
+        best = [f'{max(point[how] for point in reached):,.0f}' for how in _HOW if reached]
         cells.append(', '.join(best) or '–')
     fastest = max(reached, key=lambda point: point['one_by_one'], default=None)
     times = ('median_milliseconds', 'percentile_99_milliseconds')
@@ -88,26 +90,18 @@ def _row(result: dict) -> str:
     return ' | '.join(cells)
 
 
-def _draw(results: dict[str, dict], picture: str) -> None:
-    import matplotlib
-
-    matplotlib.use('svg')
-    # Text stays text, and the same figures give the same file.
-    matplotlib.rcParams.update({'svg.fonttype': 'none', 'svg.hashsalt': 'realm'})
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4), sharey=True)
-    for axis, how, title in zip(axes, ('one_by_one', 'in_batches'), ('one by one', 'in batches of 64'), strict=True):
-        for name, result in results.items():
-            if len(result['curve']) == 1:
-                continue
-            points = _frontier(result['curve'], how)
-            axis.plot([recall for recall, _ in points], [speed for _, speed in points], marker='.', label=name)
-        axis.set(xlabel=f'recall@{K}', xlim=(0.8, 1), yscale='log', title=title)
-        axis.grid(which='both', alpha=0.3)
-    axes[0].set_ylabel('queries a second')
-    axes[0].legend()
-    figure.savefig(picture, bbox_inches='tight', metadata={'Date': None})
+def _draw(results: dict[str, dict], path: str) -> None:
+    with picture(path, 10, 4, ncols=2, sharey=True) as axes:
+        for axis, (how, title) in zip(axes, _HOW.items(), strict=True):
+            for name, result in results.items():
+                if len(result['curve']) == 1:
+                    continue
+                points = _frontier(result['curve'], how)
+                axis.plot([recall for recall, _ in points], [speed for _, speed in points], marker='.', label=name)
+            axis.set(xlabel=f'recall@{K}', xlim=(0.8, 1), yscale='log', title=title)
+            axis.grid(which='both', alpha=0.3)
+        axes[0].set_ylabel('queries a second')
+        axes[0].legend()
 
 
 def _frontier(curve: list[dict[str, float]], how: str) -> list[tuple[float, float]]:

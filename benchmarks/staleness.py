@@ -27,6 +27,7 @@ import click
 import numpy as np
 
 from benchmarks.machine import machine
+from benchmarks.pictures import picture
 from realm_tf.artifacts import MANIFEST, file_checksum, write_text_whole
 from realm_tf.commands import run_realm, setting_arguments
 from realm_tf.quickstart.minilm import minilm_directory
@@ -83,7 +84,7 @@ _POLL_SECONDS = 1.0
 @click.option('--corpus-file', required=True, help='Documents to build the corpus from.')
 @click.option('--questions', 'question_files', required=True, multiple=True, help='JSON Lines; again for more.')
 @click.option('--workdir', required=True, type=click.Path(path_type=pathlib.Path), help='Directory for everything.')
-@click.option('--picture', type=click.Path(path_type=pathlib.Path), help='An SVG to draw the curves into.')
+@click.option('--picture', 'path', type=click.Path(path_type=pathlib.Path), help='An SVG to draw the curves into.')
 @click.option('--wordpiece-steps', default=1000, show_default=True, help='Steps of the reader without documents.')
 @click.option('--copying-steps', default=600, show_default=True, help='Steps of it on repeated sentences.')
 @click.option('--steps', default=1200, show_default=True, help='Steps of each pre-training.')
@@ -93,7 +94,7 @@ def main(
     corpus_file,
     question_files,
     workdir,
-    picture,
+    path,
     wordpiece_steps,
     copying_steps,
     steps,
@@ -111,8 +112,8 @@ def main(
     curves = {name: experiment.pretrain(run, steps, every, measure_every) for name, (run, every) in trainings.items()}
     print(f'\n{machine()}\n\n{recall_table(first, curves)}\n')
     print(training_table({name: experiment.metrics(run) for name, (run, _) in trainings.items()}))
-    if picture:
-        draw(first['after ICT'], curves, picture)
+    if path:
+        draw(first['after ICT'], curves, path)
 
 
 class Experiment:
@@ -344,23 +345,15 @@ def standard_error(share: float, number: int) -> float:
 
 def draw(start: Mapping, curves: Mapping[str, Mapping[int, Mapping]], path: pathlib.Path) -> None:
     """Draws recall@5 by step, with its standard error."""
-    import matplotlib
-
-    matplotlib.use('agg')
-    # Letters as letters, not as outlines.
-    matplotlib.rcParams['svg.fonttype'] = 'none'
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(6, 3.2), layout='constrained')
-    for name, points in curves.items():
-        with_start = {0: start, **points}
-        recalls = [metrics['recall@5'] for metrics in with_start.values()]
-        errors = [standard_error(recall, start['questions']) for recall in recalls]
-        axes.errorbar(list(with_start), recalls, errors, label=name, marker='o', capsize=3)
-    axes.set(xlabel='step of pre-training', ylabel='zero-shot recall@5')
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, format='svg', metadata={'Date': None})
+    with picture(path, 6, 3.2) as axes:
+        for name, points in curves.items():
+            with_start = {0: start, **points}
+            recalls = [metrics['recall@5'] for metrics in with_start.values()]
+            errors = [standard_error(recall, start['questions']) for recall in recalls]
+            axes.errorbar(list(with_start), recalls, errors, label=name, marker='o', capsize=3)
+        axes.set(xlabel='step of pre-training', ylabel='zero-shot recall@5')
+        axes.grid(alpha=0.3)
+        axes.legend()
 
 
 if __name__ == '__main__':

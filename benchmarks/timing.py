@@ -21,7 +21,11 @@ def median_seconds(call: Callable[[], object], repetitions: int) -> float:
 
 
 def with_spread(values: Sequence[float], digits: int = 1) -> str:
-    """`median (minimum–maximum)`."""
+    """`median (minimum–maximum)`, of one value that, and `–` of what could not be measured, which is NaN."""
+    if np.isnan(values).any():
+        return '–'
+    if len(values) == 1:
+        return f'{values[0]:.{digits}f}'
     return f'{np.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})'
 
 

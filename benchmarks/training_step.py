@@ -27,7 +27,7 @@ PEERS = {
     'ict': ('sentence_transformers', ('torch', 'transformers>=4.48', 'sentence-transformers', 'numpy')),
 }
 _HEAD = """
-| step | precision | ours, s | PyTorch, s | PyTorch / ours | ours, GB | PyTorch, GB | ours / PyTorch |
+| step | precision | ours, s | PyTorch, s | times as fast as PyTorch | ours, GB | PyTorch, GB | ours / PyTorch |
 |---|---|---|---|---|---|---|---|"""
 
 

@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.__main__ import main, printed_by, runnable, with_section
+from benchmarks.__main__ import main, printed_by, run, runnable, with_section
 from benchmarks.everything import Inputs
 
 
@@ -20,6 +20,18 @@ def test_what_is_printed_replaces_what_was_and_nothing_else():
     assert '| 1 |' not in twice and '| 2 |' in twice and '`python -m benchmarks.encoder --rounds 2`' in twice
     assert twice.count('printed by encoder') == 1
     assert '## The encoder' in twice and twice.endswith('\nWritten after it.\n')
+
+
+def test_what_a_benchmark_draws_is_shown_where_it_prints(tmp_path):
+    docs, picture = tmp_path / 'benchmarks.md', tmp_path / 'benchmarks/ratios.svg'
+    docs.write_text(
+        '# Benchmarks\n\n| workers | ours, s | times as fast as the peer |\n|---|---|---|\n| 1 | 2 | 1.5 |\n'
+    )
+    run('ratios', ('--docs', str(docs), '--picture', str(picture)), docs)
+    assert '1 comparisons of 1 tables' in docs.read_text() and '![ratios](benchmarks/ratios.svg)' in docs.read_text()
+    drawn = picture.read_bytes()
+    run('ratios', ('--docs', str(docs), '--picture', str(picture)), docs)
+    assert picture.read_bytes() == drawn and docs.read_text().count('![ratios]') == 1
 
 
 def test_a_comment_that_lost_its_end_is_not_guessed_at():
@@ -42,7 +54,7 @@ def test_every_program_for_people_is_listed_with_what_it_is():
 
 def test_what_all_benchmarks_are_given_they_take():
     inputs = Inputs(pathlib.Path('workdir'), None, None, 'dump.xml.bz2')
-    for name, options in inputs.options().items():
+    for name, options in inputs.options(pathlib.Path('docs/benchmarks.md')).items():
         command = importlib.import_module(f'benchmarks.{name}').main
         # Refuses an option that it does not have, and the lack of one that it needs.
         given = list(map(str, options))
@@ -58,6 +70,6 @@ def test_a_benchmark_that_does_not_exist_is_named():
 
 def test_all_benchmarks_run_on_the_factbook_unless_told_otherwise():
     ours = Inputs(pathlib.Path('workdir'), None, None, None)
-    assert next(ours.commands())[0] == 'factbook' and 'dump' not in ours.options()
+    assert next(ours.commands())[0] == 'factbook' and 'dump' not in ours.options(pathlib.Path('docs/benchmarks.md'))
     others = Inputs(pathlib.Path('workdir'), 'articles.jsonl.gz', 'questions.jsonl', None)
     assert 'factbook' not in [arguments[0] for arguments in others.commands()]
