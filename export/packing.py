@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from realm_tf.text.packing import MAX_TITLE_LENGTH
+from realm_tf.text.packing import title_limit
 from realm_tf.text.vocabulary import Vocabulary
 
 
@@ -49,7 +49,7 @@ def pack_documents(
     titles: tf.RaggedTensor, bodies: tf.RaggedTensor, length: int, vocabulary: Vocabulary
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Packs `[CLS] title [SEP] body [SEP]` for the retriever: token ids and segment ids, int32 `[batch, columns]`."""
-    return pack_pairs(titles, bodies, length, vocabulary, first_limit=MAX_TITLE_LENGTH)[:2]
+    return pack_pairs(titles, bodies, length, vocabulary, first_limit=title_limit(length))[:2]
 
 
 def pack_reader_inputs(

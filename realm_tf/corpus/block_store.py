@@ -10,7 +10,7 @@ from etils import epath
 from realm_tf.artifacts import Artifact, open_artifact
 from realm_tf.corpus.arrow_shards import INT_LIST, ArrowShards, write_shard
 from realm_tf.errors import RealmError
-from realm_tf.text.packing import MAX_TITLE_LENGTH
+from realm_tf.text.packing import title_limit
 from realm_tf.text.ragged import Ragged
 from realm_tf.text.vocabulary import Vocabulary
 
@@ -139,5 +139,5 @@ class BlockStore:
 
     def lengths(self) -> np.ndarray:
         """Wordpieces of every block packed as a document, int64 `[blocks]`."""
-        titles = np.minimum(self._shards.list_lengths('title_ids'), MAX_TITLE_LENGTH)
+        titles = np.minimum(self._shards.list_lengths('title_ids'), title_limit(self.block_length))
         return np.minimum(3 + titles + self._shards.list_lengths('body_ids'), self.block_length)

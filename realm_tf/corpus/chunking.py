@@ -1,9 +1,9 @@
 """Cuts documents into blocks of whole sentences."""
 
-import bisect
 import dataclasses
+import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -11,12 +11,9 @@ from realm_tf.config import CorpusConfig
 from realm_tf.corpus.block_store import Block
 from realm_tf.corpus.documents import Document
 from realm_tf.corpus.sentences import split_sentences
-from realm_tf.text.packing import MAX_TITLE_LENGTH
+from realm_tf.text.packing import NUM_SPECIAL, title_limit
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.text.wordpiece import WordPieceTokenizer
-
-# [CLS], and [SEP] twice.
-NUM_SPECIAL = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,36 +89,38 @@ class Chunker:
     def _room_beside(self, title: np.ndarray) -> int:
         if self._are_blocks:
             return sys.maxsize
-        return self._config.block_length - NUM_SPECIAL - min(len(title), MAX_TITLE_LENGTH)
+        length = self._config.block_length
+        return length - NUM_SPECIAL - min(len(title), title_limit(length))
 
     def _split(self, sentence: Piece, starts: np.ndarray, room: int) -> Iterator[Piece]:
         """Splits a sentence that is too long, at words; `starts` says where its wordpieces do, in bytes."""
+        words = (part for word in self._words(sentence, starts) for part in self._parts(word, room))
+        for number, of_piece in enumerate(fill_blocks(words, room)):
+            text = ''.join(word.text for word in of_piece)
+            yield Piece(text, [id for word in of_piece for id in word.ids], begins_sentence=number == 0)
+
+    def _words(self, sentence: Piece, starts: np.ndarray) -> Iterator[Piece]:
+        """The words of a sentence; white space belongs to the word before it, or to the first one."""
         encoded = sentence.text.encode()
-        words = [index for index, id in enumerate(sentence.ids) if not self._vocabulary.pieces[id].startswith('##')]
-        first, byte_start = 0, 0
-        while first < len(sentence.ids):
-            limit = split_point(words, first, first + room, len(sentence.ids))
-            byte_limit = int(starts[limit]) if limit < len(sentence.ids) else len(encoded)
-            yield Piece(encoded[byte_start:byte_limit].decode(), sentence.ids[first:limit], begins_sentence=first == 0)
-            first, byte_start = limit, byte_limit
+        firsts = [index for index, id in enumerate(sentence.ids) if not self._vocabulary.pieces[id].startswith('##')]
+        places = [0, *map(int, starts[firsts[1:]]), len(encoded)]
+        for (first, limit), (start, end) in zip(
+            itertools.pairwise([*firsts, len(sentence.ids)]), itertools.pairwise(places), strict=True
+        ):
+            yield Piece(encoded[start:end].decode(), sentence.ids[first:limit])
+
+    def _parts(self, word: Piece, room: int) -> Iterator[Piece]:
+        """Cuts a word with more wordpieces than there is room for; what is left has those of a word of its own."""
+        while len(word.ids) > room:
+            encoded, (starts, _) = word.text.encode(), self._tokenizer.offsets([word.text])[0]
+            cut = int(starts[room])
+            yield Piece(encoded[:cut].decode(), word.ids[:room])
+            rest = encoded[cut:].decode()
+            word = Piece(rest, self._tokenizer.tokenize_to_ragged([rest]).values.tolist())
+        yield word
 
 
-def split_point(words: Sequence[int], first: int, limit: int, total: int) -> int:
-    """Where to cut wordpieces `first:` so that at most `limit - first` come before: at a word where there is one.
-
-    Args:
-      words: indices of the wordpieces that begin a word, ascending.
-      first: the first wordpiece.
-      limit: the cut must not lie behind it.
-      total: how many wordpieces there are.
-    """
-    if total <= limit:
-        return total
-    last_word = words[bisect.bisect_right(words, limit) - 1]
-    return last_word if last_word > first else limit
-
-
-def fill_blocks(pieces: Sequence[Piece], room: int, overlap: int = 0) -> Iterator[list[Piece]]:
+def fill_blocks(pieces: Iterable[Piece], room: int, overlap: int = 0) -> Iterator[list[Piece]]:
     """Puts pieces into blocks, in order, as many as have room; pieces without wordpieces go with those before them.
 
     Args:

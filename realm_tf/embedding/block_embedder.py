@@ -15,7 +15,7 @@ from realm_tf.corpus.duplicates import hashes_of_blocks
 from realm_tf.embedding.reuse import ReusableEmbeddings
 from realm_tf.environment import assume_frozen_weights
 from realm_tf.errors import RealmError
-from realm_tf.text.packing import MAX_TITLE_LENGTH, pack_documents
+from realm_tf.text.packing import pack_documents, title_limit
 from realm_tf.text.ragged import Ragged
 
 # Batches are padded to a multiple of this, so that a device sees few shapes: of attention, where padding is skipped.
@@ -73,7 +73,7 @@ class BlockEmbedder:
             how many `tokens` and how much `padding` was embedded, and how often a batch was `halved`.
         """
         ids = np.arange(blocks.start, blocks.stop)
-        titles = self._corpus.title_ids(ids).truncated(min(MAX_TITLE_LENGTH, self._corpus.block_length - 3))
+        titles = self._corpus.title_ids(ids).truncated(title_limit(self._corpus.block_length))
         bodies = self._corpus.body_ids(ids).truncated(self._corpus.block_length - 3 - titles.lengths)
         contents = hashes_of_blocks(titles, bodies)
         embeddings = np.empty((len(blocks), self._dimension), np.float32)

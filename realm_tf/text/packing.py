@@ -11,8 +11,9 @@ import numpy as np
 from realm_tf.text.ragged import Ragged, place
 from realm_tf.text.vocabulary import Vocabulary
 
-# The most wordpieces kept of a title, so that no title crowds out its body.
 MAX_TITLE_LENGTH = 64
+# [CLS], and [SEP] twice.
+NUM_SPECIAL = 3
 
 
 class Packed(NamedTuple):
@@ -30,6 +31,11 @@ class Packed(NamedTuple):
     segment_ids: np.ndarray
     second_starts: np.ndarray
     second_lengths: np.ndarray
+
+
+def title_limit(length: int) -> int:
+    """The most wordpieces kept of a title in a document packed in `length`, so that no title crowds out its body."""
+    return min(MAX_TITLE_LENGTH, (length - NUM_SPECIAL) // 2)
 
 
 def pack_queries(queries: Ragged, length: int, vocabulary: Vocabulary) -> np.ndarray:
@@ -76,7 +82,7 @@ def pack_pairs(
 
 def pack_documents(titles: Ragged, bodies: Ragged, length: int, vocabulary: Vocabulary) -> Packed:
     """Packs documents for the retriever: `[CLS] title [SEP] body [SEP]`; the null document is an empty pair."""
-    return pack_pairs(titles, bodies, length, vocabulary, first_limit=MAX_TITLE_LENGTH)
+    return pack_pairs(titles, bodies, length, vocabulary, first_limit=title_limit(length))
 
 
 def pack_reader_inputs(

@@ -3,11 +3,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realm_tf.config import CorpusConfig
-from realm_tf.corpus.chunking import Chunker, Piece, fill_blocks, split_point
+from realm_tf.corpus.chunking import Chunker, Piece, fill_blocks
 from realm_tf.corpus.documents import Document
 from realm_tf.corpus.sentences import split_sentences
+from realm_tf.text.wordpiece import WordPieceTokenizer
 
 TEXTS = st.text(st.sampled_from('abc .!?\n\t-éß東京😀ABC01') | st.characters(exclude_categories=('Cs',)), max_size=400)
+
+
+@pytest.mark.parametrize('text', ['Vitamin C\u00a0. Next', 'He met J\u2009. Smith', 'X\u3000.'])
+def test_an_initial_before_a_wide_space_is_text_as_any_other(text):
+    assert ''.join(text[start:limit] for start, limit in split_sentences(text)) == text
 
 
 @given(TEXTS)
@@ -38,16 +44,6 @@ def test_blocks_are_filled_greedily_and_nothing_is_lost(lengths, room):
         assert size + len(first.ids) > room
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 10))
-def test_a_split_is_at_a_word_where_there_is_one(begins, room):
-    words = [0] + [index for index, is_word in enumerate(begins) if is_word and index]
-    limit = split_point(words, 0, room, len(begins))
-    assert 0 < limit <= min(room, len(begins))
-    candidates = [word for word in words if 0 < word <= room]
-    if len(begins) > room and candidates:
-        assert limit == candidates[-1]
-
-
 @pytest.fixture(scope='module')
 def chunker(vocabulary):
     return Chunker(vocabulary, CorpusConfig(block_length=24))
@@ -74,10 +70,41 @@ def test_a_sentence_longer_than_a_block_is_split_and_counted(chunker):
     assert all(block.text[0] != ' ' for block in blocks)
 
 
-def test_a_block_is_tokenised_as_its_text_is(chunker, vocabulary):
-    from realm_tf.text.wordpiece import WordPieceTokenizer
+def test_a_sentence_is_split_at_words_where_it_can_be(chunker):
+    ((blocks, _),) = chunker.chunk([Document('1', 'T', 'capital ' * 30 + 'abcdefghij' * 9 + ' city')])
+    assert ''.join(block.text for block in blocks) == 'capital ' * 30 + 'abcdefghij' * 9 + ' city'
+    # 24 wordpieces without the three special ones and the title.
+    assert blocks[0].text == 'capital ' * 20
+    assert all(len(block.body_ids) == 20 for block in blocks[1:-1] if 'capital' not in block.text)
 
+
+def bodies_of_texts(vocabulary, blocks):
+    rows = WordPieceTokenizer(vocabulary).tokenize_to_ragged([block.text for block in blocks]).rows()
+    return [row.tolist() for row in rows]
+
+
+def test_a_block_is_tokenised_as_its_text_is(chunker, vocabulary):
     text = 'Montevideo was founded in 1726. ' * 3 + 'Ünïcödé ' * 30 + '. 東京都は日本の首都です。 The end.'
     ((blocks, _),) = chunker.chunk([Document('1', 'Uruguay', text)])
-    rows = WordPieceTokenizer(vocabulary).tokenize_to_ragged([block.text for block in blocks]).rows()
-    assert [row.tolist() for row in rows] == [list(block.body_ids) for block in blocks]
+    assert bodies_of_texts(vocabulary, blocks) == [list(block.body_ids) for block in blocks]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.text(
+        st.sampled_from('ab .!?\n\r\t\x0b\x0c\x1c\x1e\x85\xa0\u2028\u2029\u200b\ufeff-é\u0301東')
+        | st.characters(exclude_categories=('Cs',)),
+        max_size=150,
+    )
+)
+def test_whatever_stands_in_it(chunker, vocabulary, text):
+    ((blocks, _),) = chunker.chunk([Document('1', 'Uruguay', text)])
+    assert bodies_of_texts(vocabulary, blocks) == [list(block.body_ids) for block in blocks]
+
+
+@pytest.mark.parametrize('block_length', [4, 24, 64])
+def test_a_title_leaves_its_body_room(vocabulary, block_length):
+    chunker = Chunker(vocabulary, CorpusConfig(block_length=block_length))
+    ((blocks, _),) = chunker.chunk([Document('1', 'title ' * 80, 'The capital is Montevideo. ' * 20)])
+    assert max(len(block.body_ids) for block in blocks) <= block_length - 3 - (block_length - 3) // 2
+    assert bodies_of_texts(vocabulary, blocks) == [list(block.body_ids) for block in blocks]
