@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from etils import epath
 
 from realm_tf.errors import RealmError
-from realm_tf.files import length_of
+from realm_tf.files import length_of, open_binary
 from realm_tf.locks import lock
 
 MANIFEST = 'manifest.json'
@@ -258,7 +258,7 @@ class Draft:
 def file_checksum(path: epath.PathLike) -> str:
     """The SHA-256 of a file, as hexadecimal digits."""
     checksum = hashlib.sha256()
-    with epath.Path(path).open('rb') as file:
+    with open_binary(path) as file:
         while chunk := file.read(1 << 20):
             checksum.update(chunk)
     return checksum.hexdigest()
@@ -272,7 +272,7 @@ def open_whole(path: epath.PathLike) -> Iterator[BinaryIO]:
     """
     path = epath.Path(path)
     temporary = path.parent / f'.{path.name}.writing'
-    with temporary.open('wb') as file:
+    with open_binary(temporary, 'wb') as file:
         yield file
     temporary.replace(path)
 

@@ -10,7 +10,7 @@ import pyarrow.compute
 from etils import epath
 
 from realm_tf.artifacts import open_whole
-from realm_tf.files import is_remote
+from realm_tf.files import is_remote, open_binary
 from realm_tf.text.ragged import Ragged
 
 INT_LIST = pa.list_(pa.int32())
@@ -122,7 +122,7 @@ class ArrowShards:
 
 
 def _metadata(path: epath.Path) -> Mapping[bytes, bytes]:
-    with path.open('rb') as file:
+    with open_binary(path) as file:
         return pa.ipc.open_file(file).schema.metadata
 
 

@@ -13,6 +13,7 @@ from etils import epath
 
 from realm_tf.corpus.fast_bzip2 import FastBzip2File
 from realm_tf.errors import RealmError
+from realm_tf.files import open_binary
 
 _CHUNK_SIZE = 16 * 1024
 _BUFFER_SIZE = 1024 * 1024
@@ -66,7 +67,7 @@ def open_decompressed(path: epath.PathLike) -> BinaryIO:
     """
     path = epath.Path(path)
     try:
-        file = path.open('rb')
+        file = open_binary(path)
         first_bytes = file.read(_MOST_FIRST_BYTES)
         file.seek(0)
     except OSError as error:

@@ -1,14 +1,13 @@
 """Large bzip2 files, decompressed by several processors, and faster by each, where nothing can be lost by it."""
 
 import io
-import os
 import weakref
-from typing import BinaryIO
 
 import indexed_bzip2
 from etils import epath
 
 from realm_tf.corpus.bzip2_blocks import can_all_be_found
+from realm_tf.files import open_binary
 
 # Who looks at the first lines of a file does not wait until it is looked through.
 _BYTES_BEFORE = 2 * 1024 * 1024
@@ -54,10 +53,10 @@ class FastBzip2File(io.RawIOBase):
         super().close()
 
     def _begin_fast(self) -> None:
-        with self._path.open('rb') as file:
+        with open_binary(self._path) as file:
             if not can_all_be_found(file):
                 return
-        self._fast = indexed_bzip2.open(_Seekable(self._path.open('rb')), parallelization=_PROCESSORS)
+        self._fast = indexed_bzip2.open(open_binary(self._path), parallelization=_PROCESSORS)
         # The library ends the program if it is open when Python ends.
         weakref.finalize(self, self._fast.close)
 
@@ -74,36 +73,3 @@ class FastBzip2File(io.RawIOBase):
         while behind and (size := self._plain.readinto(bytearray(min(behind, _BYTES_AT_ONCE)))):
             behind -= size
         return self._plain.readinto(buffer)
-
-
-class _Seekable(io.RawIOBase):
-    """A file that says where it is sought to, which those on `gs://` do not.
-
-    Args:
-      file: it is closed with this one.
-    """
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        read = self._file.read(len(buffer))
-        buffer[: len(read)] = read
-        return len(read)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._file.seek(offset, whence)
-        return self._file.tell()
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

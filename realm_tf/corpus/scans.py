@@ -13,6 +13,7 @@ from etils import epath
 
 from realm_tf.artifacts import open_whole
 from realm_tf.corpus.duplicates import hash_of
+from realm_tf.files import open_binary
 
 # Records are compressed in groups of this many bytes, the last of which are in memory.
 _GROUP_BYTES = 4 * 1024 * 1024
@@ -86,7 +87,7 @@ def read_records(path: epath.PathLike, first: int, limit: int) -> Iterator[Any]:
     with np.load(io.BytesIO(epath.Path(path).read_bytes())) as arrays:
         # [groups + 1, 2]
         groups = arrays['groups'].tolist()
-    with _records_path(path).open('rb') as file:
+    with open_binary(_records_path(path)) as file:
         for (start, offset), (end, offset_after) in itertools.pairwise(groups):
             if start < limit and end > first:
                 file.seek(offset)

@@ -16,6 +16,7 @@ from etils import epath
 
 from realm_tf.artifacts import write_text_whole
 from realm_tf.errors import RealmError
+from realm_tf.files import open_binary
 from realm_tf.progress import Progress
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.train_step import Batch
@@ -154,7 +155,7 @@ def _metrics_log(directory: epath.Path, first_step: int, is_chief: bool) -> Iter
 
 def _write_aside(batch: Batch, directory: epath.Path, step: int, loss: float) -> Any:
     path = directory / f'not-finite-step-{step + 1:08d}.npz'
-    with path.open('wb') as file:
+    with open_binary(path, 'wb') as file:
         np.savez(file, **batch)
     raise RealmError(
         f'The loss of step {step + 1} is {loss}. Its batch was written to {path}. '

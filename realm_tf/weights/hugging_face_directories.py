@@ -10,6 +10,7 @@ from etils import epath
 from realm_tf.config import Config
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.errors import RealmError
+from realm_tf.files import open_binary
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.weights.hugging_face import (
     BLOCK_EMBEDDINGS,
@@ -118,7 +119,7 @@ def write(
         (path / TOKENIZER_CONFIG).write_text(json.dumps(tokenizer, indent=2) + '\n')
     if 'openqa' in directories and corpus is not None:
         records = np.array([text.encode() for text in corpus.texts(np.arange(len(corpus)))], dtype=object)
-        with (output / 'openqa' / BLOCK_RECORDS).open('wb') as file:
+        with open_binary(output / 'openqa' / BLOCK_RECORDS, 'wb') as file:
             np.save(file, records)
     return [output / name for name in directories]
 

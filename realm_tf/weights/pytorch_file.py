@@ -14,6 +14,7 @@ import numpy as np
 from etils import epath
 
 from realm_tf.errors import RealmError
+from realm_tf.files import open_binary
 from realm_tf.weights import restricted_pickle
 from realm_tf.weights.tensor_files import map_file
 
@@ -63,7 +64,7 @@ def read_pytorch_tensors(path: epath.PathLike, *, allow_pickle: bool) -> dict[st
 
 
 def _read(path: epath.Path, data: np.ndarray) -> dict[str, np.ndarray]:
-    with path.open('rb') as file, zipfile.ZipFile(file) as archive:
+    with open_binary(path) as file, zipfile.ZipFile(file) as archive:
         root = next((name[: -len('data.pkl')] for name in archive.namelist() if name.endswith('/data.pkl')), None)
         if root is None:
             raise RealmError('it has no data.pkl.')

@@ -13,7 +13,7 @@ import numpy as np
 from etils import epath
 
 from realm_tf.errors import RealmError
-from realm_tf.files import is_remote, length_of
+from realm_tf.files import is_remote, length_of, open_binary
 
 # Half and bfloat16 too, as others' files have them.
 _DTYPES = {
@@ -74,7 +74,7 @@ def write_tensors(tensors: Mapping[str, np.ndarray], path: epath.PathLike) -> No
         header[name] = {'dtype': _NAMES[dtype], 'shape': list(shape), 'data_offsets': [start, stop]}
     text = json.dumps(header).encode()
     text += b' ' * (-len(text) % _LENGTH_SIZE)
-    with epath.Path(path).open('wb') as file:
+    with open_binary(path, 'wb') as file:
         file.write(len(text).to_bytes(_LENGTH_SIZE, 'little') + text)
         for name in names:
             for piece in _pieces(tensors[name]):

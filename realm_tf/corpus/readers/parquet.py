@@ -10,6 +10,7 @@ from pyarrow import parquet
 from realm_tf.corpus.readers.columns import Columns
 from realm_tf.corpus.readers.field_reader import FieldReader, Fields, decoded
 from realm_tf.errors import RealmError
+from realm_tf.files import open_binary
 
 _ROWS_AT_ONCE = 256
 _BUFFER_SIZE = 1024 * 1024
@@ -41,7 +42,7 @@ class ParquetReader(FieldReader):
         path = epath.Path(path)
         try:
             # Buffered, because a row group may be larger than memory.
-            with path.open('rb') as file, parquet.ParquetFile(file, buffer_size=_BUFFER_SIZE) as table:
+            with open_binary(path) as file, parquet.ParquetFile(file, buffer_size=_BUFFER_SIZE) as table:
                 self._columns.require(table.schema_arrow.names, path)
                 for batch in table.iter_batches(_ROWS_AT_ONCE, columns=self._columns.names()):
                     batch = _with_texts_as_bytes(batch)
