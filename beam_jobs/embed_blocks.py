@@ -70,10 +70,13 @@ def run(options: PipelineOptions, config: Config) -> None:
         print(f'{job.output} is up to date.')
         return
     corpus.require_vocabulary(Vocabulary.read(encoder.path / 'vocab.txt'), encoder.path)
+    read = []
     if job.reuse:
-        require_reusable(Embeddings.open(job.reuse), encoder)
+        reused = Embeddings.open(job.reuse)
+        require_reusable(reused, encoder)
+        read.append(reused.artifact)
     with make_artifact(
-        job.output, 'embeddings', configuration=configuration, inputs=inputs, overwrite=job.overwrite
+        job.output, 'embeddings', configuration=configuration, inputs=inputs, overwrite=job.overwrite, read=read
     ) as draft:
         shards = shards_of(draft.path, corpus.shard_ranges, config.embed.blocks_per_shard)
         waiting = unfinished(shards)

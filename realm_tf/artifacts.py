@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from etils import epath
@@ -183,6 +183,7 @@ def make_artifact(
     configuration: Mapping[str, Any],
     inputs: Mapping[str, str],
     overwrite: bool = False,
+    read: Sequence['Artifact'] = (),
 ) -> Iterator['Draft']:
     """Makes an artefact: the body of the `with` fills `draft.path`, and leaving it publishes.
 
@@ -197,13 +198,14 @@ def make_artifact(
       configuration: the settings it is made with (anything JSON can hold; dataclasses are converted).
       inputs: digests of what it is made from, by role.
       overwrite: whether a finished artefact that is out of date is replaced.
+      read: artefacts that are read to make it, beside those of the inputs.
 
     Yields:
       A `Draft`: its `path`, and `counts` to fill.
 
     Raises:
-      RealmError: if a different finished artefact is in the way and `overwrite` is false, the directory holds
-        something that is no artefact, or another process makes one there.
+      RealmError: if a different finished artefact is in the way and `overwrite` is false, or it is read to make this
+        one, the directory holds something that is no artefact, or another process makes one there.
     """
     path = epath.Path(path)
     configuration = _plain(configuration)
@@ -211,6 +213,11 @@ def make_artifact(
     require_room(path)
 
     def refuse_to_replace() -> None:
+        if _digest_at(path) in {*' '.join(inputs.values()).split(), *(artifact.digest for artifact in read)}:
+            raise RealmError(
+                f'{path} is what the new artefact would be made from, and cannot be replaced by it. '
+                'Name another directory.'
+            )
         if not overwrite and (path / MANIFEST).exists():
             reason = outdated_because(path, kind, configuration, inputs)
             if reason is not None:
@@ -281,6 +288,13 @@ def write_text_whole(path: epath.PathLike, text: str) -> None:
     """Writes a small text with `open_whole`."""
     with open_whole(path) as file:
         file.write(text.encode())
+
+
+def _digest_at(path: epath.Path) -> str | None:
+    try:
+        return open_artifact(path).digest
+    except RealmError:
+        return None
 
 
 def _clear(path: epath.Path) -> None:

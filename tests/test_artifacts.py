@@ -48,6 +48,18 @@ def test_what_another_process_makes_is_left_to_it(tmp_path):
     assert set(make(path).files) == {'part/file.txt'}
 
 
+@pytest.mark.parametrize('as_input', [True, False])
+def test_what_it_is_made_from_is_not_replaced(tmp_path, as_input):
+    old = make(tmp_path / 'index')
+    named = {'inputs': {'models': f'{old.digest} other'}} if as_input else {'inputs': {}, 'read': [old]}
+    with (
+        pytest.raises(RealmError, match='index is what the new artefact would be made from, and cannot be replaced'),
+        make_artifact(old.path, 'corpus', configuration={'length': 4}, overwrite=True, **named),
+    ):
+        pass
+    assert open_artifact(old.path) == old
+
+
 def test_an_artefact_half_removed_is_removed_and_made(tmp_path):
     path = tmp_path / 'corpus'
     number = 20_000

@@ -345,6 +345,16 @@ def test_of_an_edited_corpus_only_what_changed_is_embedded(blocks, encoder, embe
     np.testing.assert_array_equal(reused.as_array()[0], Embeddings.open(embedded[0]).as_array()[3])
 
 
+def test_what_is_reused_is_not_replaced(blocks, corpus, encoder, tmp_path):
+    embeddings = tmp_path / 'embeddings'
+    ended = embed(make_corpus(tmp_path / 'corpus', blocks[:8]), encoder, embeddings)
+    assert ended.returncode == 0, ended.stderr
+    before = Embeddings.open(embeddings).artifact
+    ended = embed(corpus, encoder, embeddings, '--reuse', str(embeddings), '--overwrite')
+    assert ended.returncode == 2 and 'cannot be replaced by it. Name another directory.' in ended.stderr
+    assert Embeddings.open(embeddings).artifact == before
+
+
 def test_embeddings_of_another_encoder_are_not_reused(corpus, troubled_encoder, embedded, tmp_path):
     ended = embed(corpus, troubled_encoder[0], tmp_path / 'embeddings', '--reuse', str(embedded[0]))
     assert ended.returncode == 2 and 'was not made from the encoder' in ended.stderr

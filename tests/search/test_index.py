@@ -155,6 +155,14 @@ def test_an_update_that_changes_nothing_is_the_same_searcher(embeddings_path, tm
         assert (tmp_path / 'new' / 'searcher' / file.name).read_bytes() == file.read_bytes()
 
 
+def test_an_update_does_not_replace_what_it_updates(embeddings_path, vectors, tmp_path):
+    old = build_index(embeddings_path, tmp_path / 'old', IndexConfig(searcher='ivf'))
+    path = make_embeddings(tmp_path / 'edited', edited(vectors), num_shards=2)
+    with pytest.raises(RealmError, match='cannot be replaced by it'):
+        update_index(tmp_path / 'old', path, tmp_path / 'old', overwrite=True)
+    assert open_artifact(tmp_path / 'old') == old
+
+
 def test_an_update_with_embeddings_of_another_size_is_refused(embeddings_path, vectors, tmp_path):
     build_index(embeddings_path, tmp_path / 'old', IndexConfig(searcher='exact'))
     path = make_embeddings(tmp_path / 'edited', vectors[:, :7])
