@@ -396,12 +396,10 @@ def update(old, embeddings, output, overwrite):
 @_overwrite
 def questions(source, output, format, dev, overwrite):
     """Make question files of a published set, and split off a development set."""
-    from realm_tf.artifacts import file_checksum
     from realm_tf.corpus.question_sets import write_question_set
     from realm_tf.corpus.questions import say_what_was_left_out
 
-    inputs = {'questions': file_checksum(source)}
-    artifact, read = write_question_set(source, output, format, inputs, dev=dev, overwrite=overwrite)
+    artifact, read = write_question_set(source, output, format, dev=dev, overwrite=overwrite)
     say_what_was_left_out(source, read)
     click.echo(', '.join(f'{name}: {count}' for name, count in artifact.counts.items()))
     _done(output)

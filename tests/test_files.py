@@ -1,8 +1,11 @@
 """Files of an object store are files of Python's; a directory stands in for it."""
 
+import json
 import pathlib
 import subprocess
 import sys
+
+from realm_tf.files import read_json_lines
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 PROGRAM = """
@@ -36,3 +39,9 @@ def test_what_is_on_an_object_store_is_a_file_of_pythons(tmp_path):
     command = [sys.executable, str(REPOSITORY / 'tests/object_store.py'), str(tmp_path), 'program']
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_line_end_in_a_text_ends_no_line_of_json(tmp_path):
+    records = [{'question': 'one\u2028two\x85three\x0c'}, {'question': 'four'}]
+    (tmp_path / 'lines.jsonl').write_text(''.join(json.dumps(r, ensure_ascii=False) + '\n' for r in records))
+    assert read_json_lines(tmp_path / 'lines.jsonl') == records

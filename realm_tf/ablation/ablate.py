@@ -17,6 +17,7 @@ from realm_tf.commands import run_realm, setting_arguments
 from realm_tf.config import Config, config_to_dict, require_nothing_of_development_questions, to_yaml
 from realm_tf.corpus.questions import dev_split, read_questions, say_what_was_left_out, write_questions
 from realm_tf.errors import RealmError
+from realm_tf.files import read_json_lines
 from realm_tf.locks import lock
 
 # Steps of the trainings that are only measured; in the first of them TensorFlow compiles.
@@ -244,8 +245,7 @@ def _timed(function):
 
 
 def _seconds_a_step(run: epath.Path) -> float:
-    lines = (run / 'metrics.jsonl').read_text().splitlines()[_WARM_UP:]
-    return statistics.median(json.loads(line)['seconds'] for line in lines)
+    return statistics.median(line['seconds'] for line in read_json_lines(run / 'metrics.jsonl')[_WARM_UP:])
 
 
 def _write_split(questions: epath.PathLike, output: epath.Path) -> None:

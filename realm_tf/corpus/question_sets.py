@@ -1,18 +1,18 @@
 """Question sets as they are published become question files, split as the paper splits them."""
 
-import gzip
 import html.parser
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from etils import epath
 
-from realm_tf.artifacts import Artifact, make_artifact, open_artifact
+from realm_tf.artifacts import Artifact, file_checksum, make_artifact, open_artifact
 from realm_tf.corpus.questions import (
     Question,
     QuestionFile,
     dev_split,
+    open_question_file,
     question_of,
     read_questions,
     usable_questions,
@@ -27,7 +27,7 @@ MAX_ANSWER_TOKENS = 5
 
 
 def write_question_set(
-    path: epath.PathLike, output: epath.PathLike, form: str, inputs: dict[str, str], *, dev: bool, overwrite: bool
+    path: epath.PathLike, output: epath.PathLike, form: str, *, dev: bool, overwrite: bool
 ) -> tuple[Artifact, QuestionFile]:
     """Writes `train.jsonl` and, by the rule of ORQA's code, `dev.jsonl`.
 
@@ -35,10 +35,9 @@ def write_question_set(
     `document`.
 
     Args:
-      path: what was published.
+      path: what was published, which may be compressed.
       output: the artefact.
       form: one of `FORMATS`: JSON Lines; with answers that are regular expressions; Natural Questions; SQuAD v1.1.
-      inputs: its checksum, by role.
       dev: whether a development set is split off.
       overwrite: whether another artefact there is replaced.
 
@@ -46,7 +45,7 @@ def write_question_set(
       A tuple of the artefact, and what was read, with what is left out of it.
 
     Raises:
-      RealmError: if there is nothing to use in it.
+      RealmError: if there is no such file, or nothing to use in it.
     """
     path = epath.Path(path)
     documents = None
@@ -59,7 +58,7 @@ def write_question_set(
     if not read.questions:
         raise RealmError(f'{path} holds no usable question in the format {form}.')
     parts = dict(zip(('train', 'dev'), dev_split(read.questions), strict=True)) if dev else {'train': read.questions}
-    configuration = {'format': form, 'dev': dev}
+    configuration, inputs = {'format': form, 'dev': dev}, {'questions': file_checksum(path)}
     with make_artifact(output, KIND, configuration=configuration, inputs=inputs, overwrite=overwrite) as draft:
         for name, questions in parts.items():
             write_questions(draft.path / f'{name}.jsonl', questions)
@@ -102,7 +101,8 @@ def read_squad(path: epath.Path) -> tuple[QuestionFile, list[dict[str, str]]]:
       RealmError: if it is not of that form.
     """
     try:
-        articles = json.loads(path.read_bytes())['data']
+        with open_question_file(path) as file:
+            articles = json.loads(file.read())['data']
         paragraphs = [
             (article.get('title', ''), paragraph) for article in articles for paragraph in article['paragraphs']
         ]
@@ -173,8 +173,6 @@ def _without_markup(source: str) -> str:
     return ''.join(parser.parts)
 
 
-def _lines(path: epath.Path) -> Iterator[bytes] | Sequence[bytes]:
-    if not path.exists() or path.is_dir():
-        raise RealmError(f'There is no question file {path}.')
-    with path.open('rb') as file, gzip.open(file) if path.suffix == '.gz' else file as lines:
+def _lines(path: epath.PathLike) -> Iterator[bytes]:
+    with open_question_file(path) as lines:
         yield from lines

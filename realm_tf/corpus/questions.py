@@ -9,11 +9,12 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from etils import epath
 
 from realm_tf.artifacts import write_text_whole
+from realm_tf.corpus.compression import open_decompressed
 from realm_tf.errors import RealmError
 
 _LONGEST_QUESTION = 2000  # characters
@@ -59,16 +60,14 @@ def read_questions(path: epath.PathLike, regex: bool = False) -> QuestionFile:
     """Reads a question file. A line that cannot be used does not stop the others; an empty one is skipped.
 
     Args:
-      path: JSON Lines, local or `gs://`.
+      path: JSON Lines, local or `gs://`, which may be compressed.
       regex: whether the answers of lines that do not say so are regular expressions too.
 
     Raises:
-      RealmError: if there is no such file, or no line of it can be used.
+      RealmError: if there is no such file, it cannot be decompressed, or no line of it can be used.
     """
-    path = epath.Path(path)
-    if not path.exists() or path.is_dir():
-        raise RealmError(f'There is no question file {path}.')
-    lines = path.read_bytes().removeprefix(b'\xef\xbb\xbf').split(b'\n')
+    with open_question_file(path) as file:
+        lines = file.read().removeprefix(b'\xef\xbb\xbf').split(b'\n')
     read = usable_questions(
         (
             (number, lambda line=line, number=number: [question_of(_record(line), number, regex)])
@@ -83,6 +82,18 @@ def read_questions(path: epath.PathLike, regex: bool = False) -> QuestionFile:
             'A line of it should be like {"question": "What is …?", "answer": ["…"]}.'
         )
     return read
+
+
+def open_question_file(path: epath.PathLike) -> BinaryIO:
+    """Opens a file of questions, decompressed on the fly if it is compressed.
+
+    Raises:
+      RealmError: if there is no such file; while it is read, if it is compressed and broken.
+    """
+    path = epath.Path(path)
+    if not path.exists() or path.is_dir():
+        raise RealmError(f'There is no question file {path}.')
+    return open_decompressed(path)
 
 
 def usable_questions(places: Iterable[tuple[int, Callable[[], Iterable[Question]]]]) -> QuestionFile:
@@ -173,10 +184,15 @@ def question_of(record: Mapping[str, Any], number: int, regex: bool = False) -> 
     answers = tuple(answer for answer in answers if answer.strip())
     if not answers:
         raise ValueError('it has no answers')
+    try:
+        ''.join((text, *answers)).encode()
+    except UnicodeEncodeError:
+        raise ValueError('it holds half of a surrogate pair') from None
     for answer in answers if regex else ():
         try:
             compiled(answer)
-        except re.error as error:
+        # The last two are of a repetition too large, and of too many groups in one another.
+        except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f'the answer {answer!r} is not a regular expression ({error})') from None
     return Question(text, answers, regex, number, record)
 

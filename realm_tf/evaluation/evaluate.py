@@ -29,6 +29,7 @@ from realm_tf.evaluation.metrics import (
 from realm_tf.evaluation.predictor import Prediction, Predictor
 from realm_tf.evaluation.report import comparison_table, tables
 from realm_tf.evaluation.retrieval import Retrieved, dense, fused, hits_of, hits_of_documents, write_trec_run
+from realm_tf.files import read_json_lines
 from realm_tf.progress import tracked
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.exact import ExactSearcher
@@ -294,15 +295,20 @@ class _Labels:
         named = [row for row, question in enumerate(self._questions) if 'document' in question.extra]
         if named:
             block_ids = found.block_ids[named]
-            documents = np.array(self._corpus.document_ids(np.maximum(block_ids, 0).reshape(-1)))
+            ids = self._corpus.document_ids(np.maximum(block_ids, 0).reshape(-1))
+            # Objects, as an array of texts would give each the room of the longest.
+            documents = np.array(ids, object)
             documents = np.where(block_ids < 0, '', documents.reshape(block_ids.shape))
-            asked_of = np.array([str(self._questions[row].extra['document']) for row in named])
+            asked_of = np.array([str(self._questions[row].extra['document']) for row in named], object)
             hits = hits_of_documents(documents, asked_of)
             metrics |= {f'document_recall@{k}': value for k, value in recall_at(hits, RECALL_AT).items()}
         return metrics
 
     def oracle(self, found: Retrieved) -> float:
-        """The share of questions that a perfect reader would answer: a span of a block as it is read is an answer."""
+        """The share of questions with a span of a block, as it is read, that has the wordpieces of an answer.
+
+        A perfect reader is right for at least so many: exact match also takes what is spelt a little differently.
+        """
         settings = self._settings
         tokenizer = WordPieceTokenizer(self._corpus.vocabulary)
         answered = []
@@ -453,8 +459,7 @@ def _records(
 
 def _abstention(calibration: Artifact, confidences: Sequence[float], right: np.ndarray) -> list[dict[str, Any]]:
     """For some precisions the threshold that reaches them on the development questions, and what it does here."""
-    lines = (calibration.path / PREDICTIONS).read_text().splitlines()
-    development = [json.loads(line) for line in lines]
+    development = read_json_lines(calibration.path / PREDICTIONS)
     known = [record['confidence'] for record in development], [record['correct'] for record in development]
     rows = []
     for precision in PRECISIONS:

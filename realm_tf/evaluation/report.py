@@ -17,7 +17,7 @@ def tables(metrics: Mapping[str, Any]) -> str:
     ]
     if answers:
         oracle = f'{metrics["reader_oracle"]:.1%}'
-        parts.append(f'A perfect reader of what the fine-tuned retriever finds would be right for {oracle}.')
+        parts.append(f'A perfect reader of what the fine-tuned retriever finds would be right for at least {oracle}.')
     parts.append(
         '## By question word\n\n'
         + _table(

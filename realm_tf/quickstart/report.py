@@ -19,6 +19,7 @@ from realm_tf import __version__
 from realm_tf.artifacts import open_artifact, write_text_whole
 from realm_tf.config import Config, config_to_dict
 from realm_tf.environment import processor
+from realm_tf.files import read_json_lines
 from realm_tf.training.checkpoints import steps_below
 
 # Where the recall of each state of the retriever was measured.
@@ -56,8 +57,8 @@ def write_report(
 
 
 def _collect(directory: pathlib.Path, preset: str, config: Config, measurements: Mapping) -> dict:
-    predictions = _json_lines(directory / 'evaluation' / 'predictions.jsonl')
-    pretraining = _json_lines(directory / 'pretrain' / 'metrics.jsonl')
+    predictions = read_json_lines(directory / 'evaluation' / 'predictions.jsonl')
+    pretraining = read_json_lines(directory / 'pretrain' / 'metrics.jsonl')
     return {
         'preset': preset,
         'evaluation': {
@@ -76,9 +77,9 @@ def _collect(directory: pathlib.Path, preset: str, config: Config, measurements:
             'median_step_seconds': sorted(line['seconds'] for line in pretraining)[len(pretraining) // 2],
         },
         'training': {
-            'ICT': _json_lines(directory / 'ict' / 'metrics.jsonl'),
+            'ICT': read_json_lines(directory / 'ict' / 'metrics.jsonl'),
             'REALM pre-training': pretraining,
-            'fine-tuning': _json_lines(directory / 'finetune' / 'metrics.jsonl'),
+            'fine-tuning': read_json_lines(directory / 'finetune' / 'metrics.jsonl'),
         },
         'predictions': predictions[:: max(1, len(predictions) // _SHOWN_PREDICTIONS)],
         'stages': dict(measurements),
@@ -133,7 +134,3 @@ def _curves(curves: Mapping[str, Sequence[tuple]], x_label: str, y_label: str) -
     figure.savefig(picture, format='svg', metadata={'Date': None})
     pyplot.close(figure)
     return 'data:image/svg+xml;base64,' + base64.b64encode(picture.getvalue()).decode()
-
-
-def _json_lines(path: pathlib.Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -10,6 +10,7 @@ from realm_tf.artifacts import MANIFEST, write_text_whole
 from realm_tf.commands import print_realm, realm_command, setting_arguments
 from realm_tf.config import Config, load_config
 from realm_tf.errors import RealmError
+from realm_tf.files import read_json_lines
 from realm_tf.quickstart.measured import Measured, run_measured
 from realm_tf.quickstart.minilm import minilm_directory
 from realm_tf.quickstart.report import write_report
@@ -196,5 +197,5 @@ def _read_measurements(directory: pathlib.Path) -> dict:
 
 def _questions_to_ask(directory: pathlib.Path) -> list[str]:
     path = directory / 'factbook' / 'questions.test.jsonl'
-    questions = [json.loads(line)['question'] for line in path.read_text().splitlines()]
+    questions = [record['question'] for record in read_json_lines(path)]
     return questions[:: max(1, len(questions) // _NUM_QUESTIONS_ASKED)][:_NUM_QUESTIONS_ASKED]

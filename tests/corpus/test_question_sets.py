@@ -93,7 +93,7 @@ def test_expressions_stay_expressions_when_they_are_split(tmp_path):
     path = tmp_path / 'trec.jsonl'
     lines = [json.dumps({'question': f'question {number}?', 'answer': [r'\d+']}) for number in range(50)]
     path.write_text('\n'.join(lines))
-    artifact, read = write_question_set(path, tmp_path / 'set', 'regex', {'questions': 'x'}, dev=True, overwrite=False)
+    artifact, read = write_question_set(path, tmp_path / 'set', 'regex', dev=True, overwrite=False)
     parts = {name: read_questions(tmp_path / 'set' / f'{name}.jsonl') for name in ('train', 'dev')}
     assert artifact.counts == {
         'train': len(parts['train'].questions),
@@ -109,7 +109,7 @@ def test_webquestions_is_split_as_in_the_paper(tmp_path):
     path = DATA / 'questions' / 'webquestions.train.jsonl'
     if not path.exists():
         pytest.skip('the benchmark questions are not beside the repository')
-    artifact, _ = write_question_set(path, tmp_path / 'set', 'jsonl', {}, dev=True, overwrite=False)
+    artifact, _ = write_question_set(path, tmp_path / 'set', 'jsonl', dev=True, overwrite=False)
     assert artifact.counts == {'train': 3417, 'dev': 361, 'left_out': 0}
 
 

@@ -1,5 +1,6 @@
 """Question files: good and bad lines, and the development split."""
 
+import gzip
 import json
 import pathlib
 
@@ -65,6 +66,33 @@ def test_a_file_without_a_usable_question_is_refused(tmp_path, text):
     path = tmp_path / 'questions.jsonl'
     path.write_text(text)
     with pytest.raises(RealmError, match='holds no usable question'):
+        read_questions(path)
+
+
+@pytest.mark.parametrize(
+    ('record', 'reason'),
+    [
+        ({'question': 'a?', 'answer': ['a{99999999999}'], 'regex': True}, 'not a regular expression'),
+        ({'question': 'a?', 'answer': ['(' * 3000 + ')' * 3000], 'regex': True}, 'not a regular expression'),
+        ({'question': 'a \ud83d?', 'answer': ['b']}, 'it holds half of a surrogate pair'),
+        ({'question': 'a?', 'answer': ['b \ud83d']}, 'it holds half of a surrogate pair'),
+    ],
+)
+def test_one_bad_line_does_not_stop_the_others(tmp_path, record, reason):
+    path = tmp_path / 'questions.jsonl'
+    path.write_text(json.dumps(record) + '\n{"question": "good?", "answer": ["yes"]}\n')
+    read = read_questions(path)
+    assert [question.text for question in read.questions] == ['good?']
+    assert [one.line for one in read.rejected] == [1] and reason in read.rejected[0].reason
+
+
+def test_a_compressed_file_is_read_and_a_broken_one_refused(tmp_path):
+    path = tmp_path / 'questions.jsonl.gz'
+    compressed = gzip.compress(b'{"question": "good?", "answer": ["yes"]}\n' * 1000)
+    path.write_bytes(compressed)
+    assert len(read_questions(path).questions) == 1000
+    path.write_bytes(compressed[:-20])
+    with pytest.raises(RealmError, match='it is cut off at byte'):
         read_questions(path)
 
 
