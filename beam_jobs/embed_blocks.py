@@ -22,12 +22,13 @@ from beam_jobs.embedding_shards import Shard, shards_of, unfinished
 from beam_jobs.options import LOCAL_RUNNER, JobOptions, main, run_pipeline
 from beam_jobs.watchdog import Watchdog
 from realm_tf.artifacts import make_artifact, open_artifact, outdated_because
-from realm_tf.config import Config, config_to_dict
+from realm_tf.config import Config, config_from_dict, config_to_dict
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.embedding.block_embedder import BlockEmbedder
 from realm_tf.embedding.reuse import require_reusable
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.text.vocabulary import Vocabulary
+from realm_tf.weights.fit import require_positions
 
 
 class EmbedBlocksOptions(JobOptions):
@@ -70,6 +71,7 @@ def run(options: PipelineOptions, config: Config) -> None:
         print(f'{job.output} is up to date.')
         return
     corpus.require_vocabulary(Vocabulary.read(encoder.path / 'vocab.txt'), encoder.path)
+    require_positions(config_from_dict(encoder.configuration), {f'the blocks of {job.corpus}': corpus.block_length})
     read = []
     if job.reuse:
         reused = Embeddings.open(job.reuse)

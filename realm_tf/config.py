@@ -8,11 +8,12 @@ import dataclasses
 import json
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
 from etils import epath
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from realm_tf.cadence import Cadence
 from realm_tf.errors import RealmError
@@ -27,23 +28,24 @@ def _setting(default: Any, text: str) -> Any:
 
 
 Precision = Literal['float32', 'mixed_bfloat16']
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 
 
 @_section
 class EncoderConfig:
     """The BERT encoder of every tower and of the reader (BERT-base uncased)."""
 
-    num_layers: int = _setting(12, 'Transformer layers.')
-    hidden_size: int = _setting(768, 'Width of the encoder.')
+    num_layers: PositiveInt = _setting(12, 'Transformer layers.')
+    hidden_size: PositiveInt = _setting(768, 'Width of the encoder.')
     num_heads: int = _setting(12, 'Attention heads.')
-    intermediate_size: int = _setting(3072, 'Width of the feed-forward layer.')
-    vocabulary_size: int = _setting(30522, 'Wordpieces in the vocabulary.')
-    max_positions: int = _setting(512, 'Longest input, in wordpieces.')
-    num_segments: int = _setting(2, 'Segment embeddings.')
+    intermediate_size: PositiveInt = _setting(3072, 'Width of the feed-forward layer.')
+    vocabulary_size: PositiveInt = _setting(30522, 'Wordpieces in the vocabulary.')
+    max_positions: PositiveInt = _setting(512, 'Longest input, in wordpieces.')
+    num_segments: PositiveInt = _setting(2, 'Segment embeddings.')
     activation: Literal['gelu_tanh', 'gelu'] = _setting('gelu_tanh', 'Tanh-approximate or exact GELU.')
-    layer_norm_epsilon: float = _setting(1e-12, 'Epsilon of the LayerNorms.')
-    dropout: float = _setting(0.1, 'Dropout of hidden states and attention, in training.')
-    initializer_range: float = _setting(0.02, 'Standard deviation of fresh weights (truncated normal).')
+    layer_norm_epsilon: PositiveFloat = _setting(1e-12, 'Epsilon of the LayerNorms.')
+    dropout: Share = _setting(0.1, 'Dropout of hidden states and attention, in training.')
+    initializer_range: PositiveFloat = _setting(0.02, 'Standard deviation of fresh weights (truncated normal).')
 
     @pydantic.field_validator('num_heads')
     @classmethod
@@ -59,8 +61,8 @@ class RetrieverConfig:
     """The dual encoder: a tower for queries and one for documents, shared by default."""
 
     pooling: Literal['cls', 'mean'] = _setting('cls', 'Tanh-pooled [CLS] (the paper), or the mean of the wordpieces.')
-    projection_size: int = _setting(128, 'Size of an embedding.')
-    projection_layer_norm_epsilon: float = _setting(1e-12, 'Epsilon of the LayerNorm on the projection.')
+    projection_size: PositiveInt = _setting(128, 'Size of an embedding.')
+    projection_layer_norm_epsilon: PositiveFloat = _setting(1e-12, 'Epsilon of the LayerNorm on the projection.')
     projection_start: Literal['random', 'pca', 'identity'] = _setting(
         'random',
         'Fresh projection: random (the paper), from a principal-component analysis of the corpus, or none: cosines in '
@@ -106,10 +108,14 @@ class MediaWikiConfig:
 class CorpusConfig:
     """How documents become blocks."""
 
-    block_length: int = _setting(288, 'Longest block in wordpieces, counting title, body and 3 special ones.')
-    overlap: int = _setting(0, 'Sentences that a block repeats from the end of the one before, where they fit.')
+    block_length: Annotated[int, pydantic.Field(gt=3)] = _setting(
+        288, 'Longest block in wordpieces, counting title, body and 3 special ones.'
+    )
+    overlap: NonNegativeInt = _setting(
+        0, 'Sentences that a block repeats from the end of the one before, where they fit.'
+    )
     language: str = _setting('en', 'Language of the sentence splitter.')
-    num_shards: int = _setting(16, 'Files the corpus is written to.')
+    num_shards: PositiveInt = _setting(16, 'Files the corpus is written to.')
     mediawiki: MediaWikiConfig = MediaWikiConfig()
 
 
@@ -130,21 +136,23 @@ class SpansConfig:
 class OptimizerConfig:
     """BERT's AdamW: no bias correction, decoupled weight decay, linear warm-up and decay."""
 
-    learning_rate: float = _setting(3e-5, 'Peak learning rate.')
-    warmup_steps: int | None = _setting(None, 'Steps of linear warm-up; unset: min(10000, max(100, steps / 10)).')
-    weight_decay: float = _setting(0.01, 'Decoupled weight decay, not on LayerNorms and biases.')
-    clip_norm: float = _setting(1.0, 'Global norm that gradients are clipped to.')
+    learning_rate: NonNegativeFloat = _setting(3e-5, 'Peak learning rate.')
+    warmup_steps: NonNegativeInt | None = _setting(
+        None, 'Steps of linear warm-up; unset: min(10000, max(100, steps / 10)).'
+    )
+    weight_decay: NonNegativeFloat = _setting(0.01, 'Decoupled weight decay, not on LayerNorms and biases.')
+    clip_norm: PositiveFloat = _setting(1.0, 'Global norm that gradients are clipped to.')
 
 
 @_section
 class ICTConfig:
     """Inverse cloze task: find the block a sentence was taken from, among the blocks of the batch."""
 
-    steps: int = _setting(100_000, 'Training steps.')
-    batch_size: int = _setting(4096, 'Sentences a step, over all replicas.')
-    query_length: int = _setting(64, 'Longest sentence, in wordpieces.')
-    removal_probability: float = _setting(0.9, 'How often the sentence is removed from its block.')
-    checkpoint_every: int = _setting(1000, 'Steps between checkpoints.')
+    steps: PositiveInt = _setting(100_000, 'Training steps.')
+    batch_size: PositiveInt = _setting(4096, 'Sentences a step, over all replicas.')
+    query_length: PositiveInt = _setting(64, 'Longest sentence, in wordpieces.')
+    removal_probability: Share = _setting(0.9, 'How often the sentence is removed from its block.')
+    checkpoint_every: PositiveInt = _setting(1000, 'Steps between checkpoints.')
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-4)
 
 
@@ -163,11 +171,11 @@ class RefreshConfig:
     refresh_every: int | str = _setting(
         500, 'Steps between snapshots for the index refresh, or a schedule of them: 0-2000:200,2000-:500.'
     )
-    refresh_workers: int = _setting(16, 'Workers that embed the corpus in a refresh.')
+    refresh_workers: PositiveInt = _setting(16, 'Workers that embed the corpus in a refresh.')
     refresh_beam_options: tuple[str, ...] = _setting(
         (), 'More options of Apache Beam for the job that embeds the corpus, such as --runner=DataflowRunner.'
     )
-    max_stale_steps: int | None = _setting(
+    max_stale_steps: PositiveInt | None = _setting(
         None, 'Most steps between the weights in training and those of the index; unset: no bound.'
     )
     when_stale: Literal['warn', 'wait'] = _setting('warn', 'What the training does at that bound.')
@@ -193,25 +201,25 @@ class RefreshConfig:
 class PretrainConfig(RefreshConfig):
     """REALM pre-training: masked spans, retrieved candidates, marginal likelihood."""
 
-    steps: int = _setting(200_000, 'Training steps.')
-    batch_size: int = _setting(512, 'Masked sentences a step, over all replicas.')
-    accumulation_steps: int = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
-    query_length: int = _setting(96, 'Longest masked sentence, in wordpieces.')
-    num_candidates: int = _setting(8, 'Candidates a query, counting the null document.')
+    steps: PositiveInt = _setting(200_000, 'Training steps.')
+    batch_size: PositiveInt = _setting(512, 'Masked sentences a step, over all replicas.')
+    accumulation_steps: PositiveInt = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
+    query_length: PositiveInt = _setting(96, 'Longest masked sentence, in wordpieces.')
+    num_candidates: PositiveInt = _setting(8, 'Candidates a query, counting the null document.')
     exclude_article: bool = _setting(
         False, "Leave out all blocks of the sentence's document among its candidates, not its own block alone."
     )
     masking: Literal['salient', 'span', 'tokens'] = _setting(
         'salient', 'What is masked: a salient span, or (for comparison) a random one, or random wordpieces.'
     )
-    max_masks: int = _setting(10, 'Most masked wordpieces that are scored.')
+    max_masks: PositiveInt = _setting(10, 'Most masked wordpieces that are scored.')
     marginal: Literal['token', 'span'] = _setting(
         'token', 'Marginal likelihood of each wordpiece (released code), or of the whole span (paper).'
     )
     query_weights: Literal['generation', 'live'] = _setting(
         'generation', 'What embeds queries: the weights that embedded the blocks of the index, or those in training.'
     )
-    checkpoint_every: int = _setting(500, 'Steps between checkpoints.')
+    checkpoint_every: PositiveInt = _setting(500, 'Steps between checkpoints.')
     optimizer: OptimizerConfig = OptimizerConfig()
 
 
@@ -219,8 +227,8 @@ class PretrainConfig(RefreshConfig):
 class EmbedConfig:
     """How blocks are embedded."""
 
-    tokens_per_batch: int = _setting(16384, 'Wordpieces a batch, padding counted: bounds memory.')
-    blocks_per_shard: int = _setting(
+    tokens_per_batch: PositiveInt = _setting(16384, 'Wordpieces a batch, padding counted: bounds memory.')
+    blocks_per_shard: PositiveInt = _setting(
         8192, 'Most blocks in a file of embeddings: files are what is shared out among workers.'
     )
 
@@ -235,9 +243,9 @@ class IndexConfig:
     reordering: Literal['float32', 'int8'] = _setting(
         'float32', 'Vectors that ScaNN scores the best blocks again with: int8 takes a quarter of the memory.'
     )
-    recall_at: int = _setting(8, 'The k of the recall@k.')
-    recall: float = _setting(0.95, 'Recall@k that search is tuned to reach, looking no further than that takes.')
-    minimum_recall: float = _setting(0.9, 'Measured recall@k below which the index is not published.')
+    recall_at: PositiveInt = _setting(8, 'The k of the recall@k.')
+    recall: Share = _setting(0.95, 'Recall@k that search is tuned to reach, looking no further than that takes.')
+    minimum_recall: Share = _setting(0.9, 'Measured recall@k below which the index is not published.')
 
 
 @_section
@@ -249,10 +257,10 @@ class FinetuneConfig(RefreshConfig):
         'Who refreshes the index, as in pre-training; the document tower is trained then. none: it is frozen, with its '
         'embeddings (the paper).',
     )
-    epochs: int = _setting(20, 'Passes over the questions.')
-    max_steps: int | None = _setting(None, 'Most training steps, whatever the epochs; unset: no limit.')
-    batch_size: int = _setting(1, 'Questions a step, over all replicas.')
-    accumulation_steps: int = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
+    epochs: PositiveInt = _setting(20, 'Passes over the questions.')
+    max_steps: PositiveInt | None = _setting(None, 'Most training steps, whatever the epochs; unset: no limit.')
+    batch_size: PositiveInt = _setting(1, 'Questions a step, over all replicas.')
+    accumulation_steps: PositiveInt = _setting(1, "Parts that a replica's share of a batch is taken in: less memory.")
     objective: Literal['joint', 'retriever', 'reader'] = _setting(
         'joint',
         'What is trained: retriever and reader together (the paper); the retriever alone, which is fast; or the reader '
@@ -263,25 +271,25 @@ class FinetuneConfig(RefreshConfig):
         'Which blocks hold an answer: as it stands, case and all (the paper); as whole words, normalised; or those of '
         'the document that the question names.',
     )
-    question_length: int = _setting(64, 'Longest question, in wordpieces.')
-    num_candidates: int = _setting(5000, 'Blocks in the loss of the retriever.')
+    question_length: PositiveInt = _setting(64, 'Longest question, in wordpieces.')
+    num_candidates: PositiveInt = _setting(5000, 'Blocks in the loss of the retriever.')
     fresh_candidates: int | None = _setting(
         None,
         'With a refresh: the best blocks of a question that a step embeds again, through which the document tower '
         'learns; the others have the embeddings of the index. Unset: those that are read.',
     )
-    reader_blocks: int = _setting(5, 'Blocks that are read.')
-    reader_length: int = _setting(320, 'Input of the reader, question and block, in wordpieces.')
-    max_answer_length: int = _setting(10, 'Longest answer, in wordpieces.')
-    reader_hidden_size: int = _setting(256, 'Width of the span representation.')
-    reader_layer_norm_epsilon: float = _setting(1e-3, 'Epsilon of the LayerNorm on span representations.')
-    measure_every: int | None = _setting(
+    reader_blocks: PositiveInt = _setting(5, 'Blocks that are read.')
+    reader_length: PositiveInt = _setting(320, 'Input of the reader, question and block, in wordpieces.')
+    max_answer_length: PositiveInt = _setting(10, 'Longest answer, in wordpieces.')
+    reader_hidden_size: PositiveInt = _setting(256, 'Width of the span representation.')
+    reader_layer_norm_epsilon: PositiveFloat = _setting(1e-3, 'Epsilon of the LayerNorm on span representations.')
+    measure_every: PositiveInt | None = _setting(
         None, 'Steps between measurements on the development questions; unset: once an epoch.'
     )
-    patience: int | None = _setting(
+    patience: PositiveInt | None = _setting(
         None, 'Measurements without a better one that end the training; unset: it goes on to its last step.'
     )
-    checkpoint_every: int = _setting(1000, 'Steps between checkpoints.')
+    checkpoint_every: PositiveInt = _setting(1000, 'Steps between checkpoints.')
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-5)
 
     @pydantic.field_validator('objective')
@@ -319,11 +327,11 @@ class QuickstartConfig:
     """What the quickstart takes of the World Factbook."""
 
     sections: tuple[str, ...] = _setting((), 'Sections of the Factbook that become documents; none: all.')
-    max_countries: int | None = _setting(None, 'Countries taken; unset: all.')
+    max_countries: PositiveInt | None = _setting(None, 'Countries taken; unset: all.')
     countries_first: tuple[str, ...] = _setting(('Uruguay',), 'Countries taken before all others.')
-    phrasings: int = _setting(3, 'Phrasings of each question in the training set.')
-    held_out_share: float = _setting(0.2, 'Share of the countries held out for evaluation.')
-    embed_workers: int = _setting(2, 'Workers of the embedding job.')
+    phrasings: PositiveInt = _setting(3, 'Phrasings of each question in the training set.')
+    held_out_share: Share = _setting(0.2, 'Share of the countries held out for evaluation.')
+    embed_workers: PositiveInt = _setting(2, 'Workers of the embedding job.')
 
 
 @_section
@@ -339,7 +347,7 @@ class Config:
         'Compute nothing but attention for padding in the Transformer layers: less time on processors; not on TPUs, as '
         'shapes change from step to step.',
     )
-    seed: int = _setting(0, 'Seed of every random choice.')
+    seed: NonNegativeInt = _setting(0, 'Seed of every random choice.')
     encoder: EncoderConfig = EncoderConfig()
     retriever: RetrieverConfig = RetrieverConfig()
     corpus: CorpusConfig = CorpusConfig()

@@ -36,6 +36,7 @@ from realm_tf.training.selection import Selection
 from realm_tf.training.strategies import is_chief, make_strategy, require_shapes
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder
+from realm_tf.weights.fit import require_positions
 from realm_tf.weights.model_artifact import Model, write_model
 from realm_tf.weights.networks import make_reader
 from realm_tf.weights.parameters import assign_parameters, copied_parameters, named_parameters
@@ -90,6 +91,8 @@ def train(
     corpus = BlockStore.open(corpus_path)
     start = _Start.open(start_path)
     corpus.require_vocabulary(start.artifact.vocabulary, start_path)
+    lengths = ('question_length', 'reader_length')
+    require_positions(config, {f'finetune.{name}': getattr(settings, name) for name in lengths})
     embeddings = Embeddings.open(embeddings_path)
     embeddings.artifact.require_input('corpus', corpus.artifact)
     start.require_embeddings(embeddings)

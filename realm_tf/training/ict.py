@@ -22,6 +22,7 @@ from realm_tf.training.sampling import generator_of_step, rows_of_step
 from realm_tf.training.strategies import is_chief, make_strategy, require_shapes
 from realm_tf.training.train_step import Batch, Loss, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
+from realm_tf.weights.fit import require_positions
 from realm_tf.weights.parameters import named_parameters
 
 _SENTENCES = 1
@@ -56,6 +57,9 @@ def train(
     corpus = BlockStore.open(corpus_path)
     start = Encoder.open(encoder_path)
     corpus.require_vocabulary(start.vocabulary, encoder_path)
+    require_positions(
+        config, {'ict.query_length': config.ict.query_length, f'the blocks of {corpus_path}': corpus.block_length}
+    )
     # A block of one sentence would be empty without it.
     blocks = np.flatnonzero(corpus.sentence_starts(np.arange(len(corpus))).lengths >= 2)
     if len(blocks) < config.ict.batch_size:

@@ -22,6 +22,7 @@ from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.strategies import is_chief, is_in_one_process, make_strategy, require_shapes
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
+from realm_tf.weights.fit import require_positions
 from realm_tf.weights.parameters import named_parameters
 
 # The sections of the configuration that a run depends on.
@@ -70,6 +71,8 @@ def train(
     spans = SpanStore.open(spans_path, pretraining)
     start = Encoder.open(encoder_path)
     corpus.require_vocabulary(start.vocabulary, encoder_path)
+    joint = config.pretrain.query_length + corpus.block_length
+    require_positions(config, {f'pretrain.query_length and the blocks of {corpus_path}': joint})
     embeddings = open_artifact(embeddings_path, 'embeddings')
     embeddings.require_input('corpus', corpus.artifact).require_input('encoder', start.artifact)
     index = open_artifact(index_path, 'index').require_input('embeddings', embeddings)

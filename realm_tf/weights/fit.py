@@ -1,4 +1,4 @@
-"""Whether weights are computed with as they were made: what two networks of the same shapes may differ in."""
+"""Whether weights are computed with as they were made, and inputs are as long as they can be."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -44,6 +44,24 @@ def require_fit(
         found = ', '.join(f'{name} is {value!r} there and {ours[name]!r} here' for name, value in misfits.items())
         remedy = ' '.join(f'--set {name}={value}' for name, value in misfits.items())
         raise RealmError(f'{source} does not fit the configuration: {found}. Give {remedy}{or_else}.')
+
+
+def require_positions(config: Config, lengths: Mapping[str, int]) -> None:
+    """Checks that the encoder has a position for every wordpiece of its inputs.
+
+    Args:
+      config: of the encoder.
+      lengths: the wordpieces of its inputs, by what the error calls them.
+
+    Raises:
+      RealmError: if it has not.
+    """
+    for name, length in lengths.items():
+        if length > config.encoder.max_positions:
+            raise RealmError(
+                f'With {name} an input has {length} wordpieces, and the encoder has positions for '
+                f'{config.encoder.max_positions} (encoder.max_positions). Choose a shorter one.'
+            )
 
 
 def _setting(config: Config, name: str) -> Any:

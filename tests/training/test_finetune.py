@@ -131,6 +131,10 @@ def test_what_cannot_be_trained_is_refused(train):
         train(num_candidates=2)
     with pytest.raises(RealmError, match=r'40 questions are fewer than a batch'):
         train(batch_size=64)
+    with pytest.raises(
+        RealmError, match=r'With finetune.reader_length an input has 600 wordpieces, and the encoder has'
+    ):
+        train(reader_length=600)
 
 
 def test_of_two_towers_that_of_the_documents_stays(
