@@ -45,11 +45,14 @@ def tune(searcher: PartitionedSearcher, queries: np.ndarray, expected: SearchRes
         most = least - 1
         while most < searcher.num_leaves and searcher.cost(Effort(k, most + 1, reordered)) < best_cost:
             most += 1
-        least = _least(least, most, lambda leaves, reordered=reordered: reaches(leaves, reordered))
-        if least is None:
+        found = _least(least, most, lambda leaves, reordered=reordered: reaches(leaves, reordered))
+        if found is not None:
+            least, best = found, Effort(k, found, reordered)
+            best_cost = searcher.cost(best)
+        elif best is None:
             break
-        best = Effort(k, least, reordered)
-        best_cost = searcher.cost(best)
+        else:
+            least = most + 1
     if best is None:
         raise RealmError(
             f'The index cannot reach recall@{k} {wanted}, however far it looks. Ask for less (index.recall), score the '

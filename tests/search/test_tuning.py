@@ -5,7 +5,7 @@ from realm_tf.errors import RealmError
 from realm_tf.search.exact import ExactSearcher
 from realm_tf.search.index import searcher_class
 from realm_tf.search.partitioned import Effort
-from realm_tf.search.tuning import _least, recall, tune
+from realm_tf.search.tuning import _REORDERED_PER_BLOCK, _least, recall, tune
 
 K = 8
 
@@ -37,6 +37,20 @@ def test_it_looks_as_far_as_it_must_and_no_further(vectors, queries, expected, n
         searcher.effort = Effort(K, effort.leaves - 1, effort.reordered)
         assert recall(expected, searcher.search(queries, K)) < wanted
     assert costs == sorted(costs) and costs[0] < costs[-1] / 2
+
+
+def test_nothing_that_is_tried_is_cheaper(vectors, queries):
+    searcher = searcher_class('ivf').build([vectors[:4000]])
+    expected = ExactSearcher.build([vectors[:4000]]).search(queries, K)
+    recalls = {}
+    for reordered in sorted({min(4000, K * times) for times in _REORDERED_PER_BLOCK}):
+        for leaves in range(1, searcher.num_leaves + 1):
+            searcher.effort = effort = Effort(K, leaves, reordered)
+            recalls[effort] = recall(expected, searcher.search(queries, K))
+    for wanted in np.arange(0.5, 0.96, 0.03):
+        tune(searcher, queries, expected, wanted)
+        cheapest = min(searcher.cost(effort) for effort, found in recalls.items() if found >= wanted)
+        assert searcher.cost(searcher.effort) == cheapest
 
 
 def test_a_search_for_more_than_it_was_tuned_for_looks_further(vectors, queries, expected):
