@@ -40,7 +40,7 @@ def serve(model, host, port, grpc_port, max_batch, max_waiting, max_seconds):
     except OSError as error:
         raise RealmError(f'Port {port} of {host} cannot be used: {error.strerror}. Name another --port.') from error
     logging.basicConfig(format='%(asctime)s %(message)s', stream=sys.stderr)
-    from export.serving.batching import Limits
+    from export.serving.limits import Limits
 
     assume_frozen_weights(artifact.configuration.get('precision'))
     limits = Limits(max_batch=max_batch, max_waiting=max_waiting, max_seconds=max_seconds)

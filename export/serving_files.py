@@ -11,6 +11,7 @@ from etils import epath
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from export.parts import PART
+from export.serving.limits import Limits
 from export.versions import MODEL_NAME
 from realm_tf.artifacts import write_text_whole
 from realm_tf.config import Config
@@ -96,6 +97,7 @@ def write_serving_files(base: epath.PathLike, *, model_bytes: int, num_blocks: i
         'name': MODEL_NAME,
         'image': _IMAGE,
         'max_batch': PART,
+        'max_rows': Limits.max_rows,
         'memory_mib': memory // _MIB,
         'frozen_weights': int(config.precision != 'float32'),
         'seconds_to_load': 120 + model_bytes // (50 << 20),

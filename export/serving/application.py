@@ -14,8 +14,9 @@ from starlette.routing import Route
 
 from export.answers import answers_of
 from export.serving import rest
-from export.serving.batching import Batcher, Limits
+from export.serving.batching import Batcher
 from export.serving.errors import Code, ServingError
+from export.serving.limits import Limits
 from export.serving.metrics import Metrics
 from export.serving.page import render_page
 from export.serving.served_model import DEFAULT_SIGNATURE

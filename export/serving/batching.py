@@ -11,29 +11,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from export.serving.errors import Code, ServingError, refuse
+from export.serving.limits import Limits
 from export.serving.metrics import Metrics
 from export.serving.served_model import ServedModel, check_inputs
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """What a server takes on.
-
-    Attributes:
-      max_batch: rows in one run of the graph.
-      max_waiting: rows that wait; a request beyond them is refused.
-      max_body_bytes: of a request.
-      max_rows: of a request.
-      max_seconds: for a request, after which it is given up.
-    """
-
-    max_batch: int = 16
-    max_waiting: int = 1024
-    max_body_bytes: int = 8 << 20
-    max_rows: int = 4096
-    max_seconds: float = 30.0
 
 
 @dataclasses.dataclass(eq=False)

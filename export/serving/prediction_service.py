@@ -6,8 +6,9 @@ from google.protobuf import any_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
 from export.serving.application import counted
-from export.serving.batching import Batcher, Limits
+from export.serving.batching import Batcher
 from export.serving.errors import Code, ServingError
+from export.serving.limits import Limits
 from export.serving.metrics import Metrics
 from export.versions import MODEL_NAME
 

@@ -7,10 +7,12 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from google.protobuf import text_format
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from export.answers import answers_of
+from export.parts import PART
+from export.serving.limits import Limits
 from export.serving.served_model import ServedModel
 from export.serving_files import FOLDER, memory_bytes, read_warm_up
 from realm_tf.config import load_config
@@ -21,6 +23,28 @@ def test_the_model_configuration_is_one(tiny_export):
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     (model,) = config.model_config_list.config
     assert (model.name, model.base_path, model.model_platform) == ('realm', '/models/realm', 'tensorflow')
+
+
+def batching_parameters():
+    """`BatchingParameters` of TensorFlow Serving's session_bundle_config.proto, which its package does not bring."""
+    file = descriptor_pb2.FileDescriptorProto(name='batching_parameters.proto', syntax='proto3')
+    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
+    message = file.message_type.add(name='BatchingParameters')
+    numbers = ('max_batch_size', 'batch_timeout_micros', 'max_enqueued_batches', 'num_batch_threads')
+    kinds = dict.fromkeys((*numbers, 'max_execution_batch_size'), 'Int64Value')
+    for number, (name, kind) in enumerate((kinds | {'enable_large_batch_splitting': 'BoolValue'}).items(), 1):
+        message.field.add(name=name, number=number, type='TYPE_MESSAGE', type_name=f'.google.protobuf.{kind}')
+    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName('BatchingParameters'))()
+
+
+def test_a_large_request_is_computed_in_parts_and_several_may_wait(tiny_export):
+    text = (tiny_export / FOLDER / 'batching_parameters.txt').read_text()
+    parameters = text_format.Parse(text, batching_parameters())
+    assert parameters.enable_large_batch_splitting.value
+    assert parameters.max_batch_size.value == Limits().max_rows and parameters.max_execution_batch_size.value == PART
+    # The queue is counted in batches that are computed.
+    assert parameters.max_enqueued_batches.value * PART >= 4 * Limits().max_rows
 
 
 def test_manifests_mount_the_model_and_agree_on_memory(tiny_export):

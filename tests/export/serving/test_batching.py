@@ -5,8 +5,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from export.serving.batching import Batcher, Limits
+from export.serving.batching import Batcher
 from export.serving.errors import Code, ServingError
+from export.serving.limits import Limits
 from export.serving.metrics import Metrics
 from export.serving.served_model import ServedModel
 from tests.export.serving.parrot import POISON
