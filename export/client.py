@@ -16,6 +16,8 @@ from export.versions import MODEL_NAME
 
 _CODE_OF_HTTP = {code.http_status: code for code in reversed(Code) if code.http_status != 500}
 _SERVICE = 'tensorflow.serving.PredictionService'
+# The only output that a signature of an export has alone: REST gives such a one without its name.
+_LONE_OUTPUT = 'embedding'
 
 
 class Client(abc.ABC):
@@ -78,7 +80,8 @@ class RestClient(Client):
             document = json.loads(response.data)
             if response.status != 200:
                 raise ServingError(_CODE_OF_HTTP.get(response.status, Code.UNKNOWN), document['error'])
-            return document['outputs']
+            outputs = document['outputs']
+            return outputs if isinstance(outputs, dict) else {_LONE_OUTPUT: outputs}
         except (ValueError, KeyError, TypeError) as error:
             message = f'{self._url} gave HTTP status {response.status}, and no JSON of TensorFlow Serving.'
             raise ServingError(Code.UNKNOWN, message) from error

@@ -38,9 +38,15 @@ class Parrot(tf.Module):
         }
         return one | {f'top_{name}': tf.stack([values, values], axis=1) for name, values in one.items()}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name='question')])
+    def embed(self, question):
+        length = tf.cast(tf.strings.length(question), tf.float32)
+        return {'embedding': tf.stack([length, length / 2], axis=1)}
+
 
 def write_parrot(base, version: int, weights: int = 1) -> None:
     """Publishes a parrot as `base/<version>`."""
     with make_artifact(base / str(version), KIND, configuration={'searcher': 'exact'}, inputs={}) as draft:
         parrot = Parrot(version, weights)
-        tf.saved_model.save(parrot, str(draft.path), signatures={'serving_default': parrot.answer})
+        signatures = {'serving_default': parrot.answer, 'embed_query': parrot.embed}
+        tf.saved_model.save(parrot, str(draft.path), signatures=signatures)

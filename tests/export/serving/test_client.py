@@ -36,6 +36,11 @@ def test_both_give_the_same_answers(client):
         assert (round(answers[0].probability, 6), answers[0].score) == (0.7, 1.0)
 
 
+def test_a_lone_output_has_its_name(client):
+    found = client.predict('embed_query', {'question': ['Who?', 'You']})
+    assert found == {'embedding': [[4.0, 2.0], [3.0, 1.5]]}
+
+
 def test_many_threads_use_one_client(client):
     questions = [f'question {number}' for number in range(200)]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
