@@ -3,17 +3,20 @@
 python -m export --model finetune/model --corpus corpus --embeddings embeddings --output model
 """
 
+import contextlib
 import sys
 
 import click
 from etils import epath
 
 from export.errors import for_people
-from export.versions import KIND, newest_version
+from export.versions import KIND, newest_version, next_version
 from realm_tf.artifacts import Artifact, file_checksum, make_artifact, open_artifact, outdated_because
 from realm_tf.errors import RealmError
+from realm_tf.locks import lock
 
 _STAND_IN_QUESTIONS = 8
+_LOCK = 'export.lock'
 
 
 @click.command(context_settings={'show_default': True, 'help_option_names': ['-h', '--help']})
@@ -90,23 +93,27 @@ def export(model, corpus, embeddings, index, encoder, output, searcher, min_prob
             f'{corpus.path} has {len(blocks)} blocks, fewer than are read (finetune.reader_blocks = '
             f'{settings.reader_blocks}).'
         )
-    path = epath.Path(output) / str(newest + 1)
-    # A server looks for numbers: it is not to see one before all of it is there.
-    unfinished = path.with_name(f'.{path.name}')
-    with make_artifact(unfinished, KIND, configuration=configuration, inputs=inputs) as draft:
-        if searcher == 'exact':
-            graph_searcher = ExactGraphSearcher(Embeddings.open(embeddings.path).as_array())
-        elif searcher == 'ivf':
-            graph_searcher = IvfGraphSearcher(open_index(index, embeddings))
-        else:
-            graph_searcher = ScannGraphSearcher(open_index(index, embeddings), Embeddings.open(embeddings.path))
-        retriever = Encoder.open(encoder.path).retriever() if encoder else None
-        save(QuestionAnswerer(opened, blocks, graph_searcher, min_probability, retriever), str(draft.path))
-        write_warm_up(draft.path, _questions(questions, blocks))
-        draft.counts['blocks'] = len(blocks)
-    unfinished.rename(path)
-    size = sum(file['bytes'] for file in open_artifact(path, KIND).files.values())
-    memory = write_serving_files(output, model_bytes=size, num_blocks=len(blocks), config=opened.config)
+    base = epath.Path(output)
+    base.mkdir(parents=True, exist_ok=True)
+    # Another export would take the same number.
+    with lock(base / _LOCK) or contextlib.nullcontext():
+        path = base / str(next_version(base))
+        # A server looks for numbers: it is not to see one before all of it is there.
+        unfinished = path.with_name(f'.{path.name}')
+        with make_artifact(unfinished, KIND, configuration=configuration, inputs=inputs, overwrite=True) as draft:
+            if searcher == 'exact':
+                graph_searcher = ExactGraphSearcher(Embeddings.open(embeddings.path).as_array())
+            elif searcher == 'ivf':
+                graph_searcher = IvfGraphSearcher(open_index(index, embeddings))
+            else:
+                graph_searcher = ScannGraphSearcher(open_index(index, embeddings), Embeddings.open(embeddings.path))
+            retriever = Encoder.open(encoder.path).retriever() if encoder else None
+            save(QuestionAnswerer(opened, blocks, graph_searcher, min_probability, retriever), str(draft.path))
+            write_warm_up(draft.path, _questions(questions, blocks))
+            draft.counts['blocks'] = len(blocks)
+        unfinished.rename(path)
+        size = sum(file['bytes'] for file in open_artifact(path, KIND).files.values())
+        memory = write_serving_files(base, model_bytes=size, num_blocks=len(blocks), config=opened.config)
     click.echo(
         f'Wrote {path}: {len(blocks):,} blocks, {size / 1e6:.0f} MB; a server of it needs {memory / 2**30:.2f} GiB.'
     )
