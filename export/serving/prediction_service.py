@@ -1,18 +1,24 @@
 """TensorFlow Serving's PredictionService over gRPC."""
 
+import math
+
 import grpc
+import numpy as np
 import tensorflow as tf
 from google.protobuf import any_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, predict_pb2, prediction_service_pb2_grpc
 
 from export.serving.application import counted
 from export.serving.batching import Batcher
-from export.serving.errors import Code, ServingError
+from export.serving.errors import Code, ServingError, refuse
 from export.serving.limits import Limits
 from export.serving.metrics import Metrics
+from export.serving.session import STRING
 from export.versions import MODEL_NAME
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
+# Where a tensor has its values, if not as bytes: those of the types that signatures have.
+_VALUES = {1: 'float_val', 2: 'double_val', 3: 'int_val', STRING: 'string_val', 9: 'int64_val', 10: 'bool_val'}
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -54,7 +60,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         if spec.name != MODEL_NAME:
             raise ServingError(Code.NOT_FOUND, _not_found(spec.name))
         try:
-            inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+            inputs = {name: _to_array(tensor, name) for name, tensor in request.inputs.items()}
         except (TypeError, ValueError) as error:
             raise ServingError(Code.INVALID_ARGUMENT, f'An input is no tensor: {error}') from error
         version = spec.version.value if spec.HasField('version') else None
@@ -83,6 +89,17 @@ async def start_prediction_service(
     port = server.add_insecure_port(address)
     await server.start()
     return server, port
+
+
+def _to_array(tensor, name: str) -> np.ndarray:
+    """A tensor as an array; one with fewer values than its shape says could stand for any amount of memory."""
+    if tensor.dtype not in _VALUES:
+        refuse(f'input {name!r} is of a type that no signature has')
+    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
+    count = len(getattr(tensor, _VALUES[tensor.dtype]))
+    if not tensor.tensor_content and count != math.prod(shape):
+        refuse(f'input {name!r} has the shape {shape}, but the number of its values is {count}')
+    return tf.make_ndarray(tensor)
 
 
 def _not_found(name: str) -> str:

@@ -10,6 +10,7 @@ import time
 
 import grpc
 import pytest
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from export.client import GrpcClient, RestClient
@@ -60,6 +61,37 @@ def test_errors_have_the_code_of_the_server(client, signature, inputs, code):
     with pytest.raises(ServingError) as caught:
         client.predict(signature, inputs)
     assert caught.value.code == code and str(caught.value)
+
+
+def shaped(*shape, kind=types_pb2.DT_STRING, **values):
+    dimensions = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in shape]
+    return tensor_pb2.TensorProto(dtype=kind, tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=dimensions), **values)
+
+
+@pytest.mark.parametrize(
+    ('tensor', 'sentence'),
+    [
+        (shaped(10_000_000, string_val=[b'a']), 'has the shape [10000000], but the number of its values is 1'),
+        (
+            shaped(10_000_000, kind=types_pb2.DT_INT32, int_val=[1]),
+            'has the shape [10000000], but the number of its values is 1',
+        ),
+        (shaped(1), 'has the shape [1], but the number of its values is 0'),
+        (shaped(1, int_val=[1]), 'has the shape [1], but the number of its values is 0'),
+        (shaped(1, string_val=[b'a', b'b']), 'has the shape [1], but the number of its values is 2'),
+        (shaped(-1, string_val=[b'a']), 'has the shape [-1], but the number of its values is 1'),
+        (shaped(0, 1 << 62, 4), 'no tensor'),
+        (shaped(1, tensor_content=b'a' * 8), 'no tensor'),
+        (shaped(1, kind=types_pb2.DT_QINT8, int_val=[1]), 'a type that no signature has'),
+        (shaped(1, kind=99), 'a type that no signature has'),
+    ],
+)
+def test_a_tensor_that_has_not_the_values_of_its_shape_is_refused(parrot_server, tensor, sentence):
+    request = predict_pb2.PredictRequest(inputs={'question': tensor})
+    request.model_spec.name = 'realm'
+    with grpc.insecure_channel(parrot_server.grpc) as channel, pytest.raises(grpc.RpcError) as caught:
+        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT and sentence in caught.value.details()
 
 
 @contextlib.contextmanager
