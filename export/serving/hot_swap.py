@@ -64,7 +64,11 @@ async def follow(base: epath.PathLike, batcher: Batcher) -> None:
 def _open(path: epath.Path) -> ServedModel:
     try:
         model = ServedModel(path)
-        warm_up(model)
+        try:
+            warm_up(model)
+        except Exception:
+            model.close()
+            raise
     except ServingError as error:
         raise RealmError(f'{path} cannot be served: {error}') from error
     return model
