@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -94,12 +94,19 @@ def make_application(batcher: Batcher, limits: Limits, metrics: Metrics) -> Star
 @contextlib.contextmanager
 def counted(metrics: Metrics, interface: str) -> Iterator[None]:
     """Counts a request, how long it took and what became of it."""
-    code = Code.OK
+    code = Code.INTERNAL
     begin = time.perf_counter()
     try:
         yield
+        code = Code.OK
     except ServingError as error:
         code = error.code
+        raise
+    except HTTPException:
+        code = Code.INVALID_ARGUMENT
+        raise
+    except asyncio.CancelledError:
+        code = Code.CANCELLED
         raise
     finally:
         metrics.requests.labels(interface, code.name).inc()
@@ -121,6 +128,8 @@ async def _body(request: Request, limits: Limits) -> bytes:
         return await asyncio.wait_for(read(), limits.max_seconds)
     except asyncio.TimeoutError:
         raise ServingError(Code.DEADLINE_EXCEEDED, 'The request was not sent in time.') from None
+    except ClientDisconnect:
+        raise ServingError(Code.CANCELLED, 'The client went away before the request was sent.') from None
 
 
 def _page(status: int = 200, **content) -> Response:

@@ -1,5 +1,6 @@
 """The server, as a real process, over real HTTP."""
 
+import asyncio
 import concurrent.futures
 import json
 import shutil
@@ -12,8 +13,12 @@ import time
 import urllib.parse
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from export.client import GrpcClient
+from export.serving.application import counted
+from export.serving.errors import Code, ServingError
+from export.serving.metrics import Metrics
 from realm_tf.artifacts import MANIFEST
 from tests.export.serving.parrot import AFTER, BEFORE, POISON, write_parrot
 from tests.export.serving.servers import started
@@ -111,24 +116,50 @@ def test_an_error_is_only_for_the_request_that_makes_it(parrot_server):
             assert found.json()['predictions'][0]['answer'] == question
 
 
+def metrics_of(server):
+    """Their values, by name and labels."""
+    families = text_string_to_metric_families(server.get('/metrics').data.decode())
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value for family in families for sample in family.samples
+    }
+
+
+def requests_of(server, interface, code):
+    """How many of an interface had that end."""
+    return metrics_of(server).get(('realm_requests_total', ('code', code), ('interface', interface)), 0)
+
+
 def test_the_metrics_are_those_of_prometheus(parrot_server):
-    from prometheus_client.parser import text_string_to_metric_families
-
-    def values():
-        families = text_string_to_metric_families(parrot_server.get('/metrics').data.decode())
-        return {
-            (sample.name, *sorted(sample.labels.items())): sample.value
-            for family in families
-            for sample in family.samples
-        }
-
-    answered = ('realm_requests_total', ('code', 'OK'), ('interface', 'rest'))
-    before = values()
+    before, answered = metrics_of(parrot_server), requests_of(parrot_server, 'rest', 'OK')
     parrot_server.predict({'instances': ['a', 'b', 'c']})
-    after = values()
+    after = metrics_of(parrot_server)
     assert after['realm_questions_total',] - before['realm_questions_total',] == 3
-    assert after[answered] - before.get(answered, 0) == 1
+    assert requests_of(parrot_server, 'rest', 'OK') == answered + 1
     assert after['realm_model_version',] == 1 and after['realm_waiting',] == 0
+
+
+def test_no_request_that_got_no_answer_is_counted_as_answered(parrot_server):
+    answered = requests_of(parrot_server, 'rest', 'OK')
+    refused = requests_of(parrot_server, 'rest', 'INVALID_ARGUMENT')
+    assert parrot_server.predict(b' ' * (9 << 20)).status == 413
+    assert requests_of(parrot_server, 'rest', 'INVALID_ARGUMENT') == refused + 1
+    gone = requests_of(parrot_server, 'rest', 'CANCELLED')
+    with socket.create_connection(urllib.parse.urlsplit(parrot_server.url).netloc.split(':')) as connection:
+        connection.sendall(b'POST /v1/models/realm:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{')
+    while requests_of(parrot_server, 'rest', 'CANCELLED') == gone:
+        time.sleep(0.01)
+    assert requests_of(parrot_server, 'rest', 'OK') == answered
+
+
+@pytest.mark.parametrize(
+    ('error', 'code'),
+    [(asyncio.CancelledError(), 'CANCELLED'), (MemoryError(), 'INTERNAL'), (ServingError(Code.ABORTED, ''), 'ABORTED')],
+)
+def test_whatever_ends_a_request_is_counted(error, code):
+    metrics = Metrics()
+    with pytest.raises(type(error)), counted(metrics, 'grpc'):
+        raise error
+    assert metrics.registry.get_sample_value('realm_requests_total', {'interface': 'grpc', 'code': code}) == 1
 
 
 def test_text_of_the_corpus_is_escaped_on_the_page(parrot_server):
