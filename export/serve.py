@@ -55,6 +55,9 @@ async def _serve(base, listening, host, grpc_port, limits) -> None:
     from export.serving.hot_swap import follow, open_newest
     from export.serving.metrics import Metrics
 
+    if grpc_port is not None:
+        # Before the model is opened, as that of HTTP: whether the port can be used is known at once.
+        grpc_server, grpc_port = _bind_grpc(host, grpc_port, limits)
     metrics = Metrics()
     batcher = Batcher(open_newest(base), limits, metrics)
     tasks = [asyncio.create_task(batcher.run()), asyncio.create_task(follow(base, batcher))]
@@ -62,7 +65,7 @@ async def _serve(base, listening, host, grpc_port, limits) -> None:
     if grpc_port is not None:
         from export.serving.prediction_service import start_prediction_service
 
-        grpc_server, grpc_port = await start_prediction_service(batcher, limits, metrics, f'{host}:{grpc_port}')
+        await start_prediction_service(grpc_server, batcher, metrics)
         stop_grpc.push_async_callback(grpc_server.stop, limits.max_seconds)
         click.echo(f'gRPC on {host}:{grpc_port}')
     address, port = listening.getsockname()[:2]
@@ -84,6 +87,15 @@ async def _serve(base, listening, host, grpc_port, limits) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     batcher.close()
+
+
+def _bind_grpc(host, port, limits):
+    from export.serving.prediction_service import bound_server
+
+    try:
+        return bound_server(limits, f'{host}:{port}')
+    except RuntimeError as error:
+        raise RealmError(f'Port {port} of {host} cannot be used for gRPC. Name another --grpc-port.') from error
 
 
 def _require(*packages: str) -> None:

@@ -74,10 +74,15 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         return response
 
 
-async def start_prediction_service(
-    batcher: Batcher, limits: Limits, metrics: Metrics, address: str
-) -> tuple[grpc.aio.Server, int]:
-    """Starts a server at an address, such as `127.0.0.1:8500`; returns it with its port."""
+def bound_server(limits: Limits, address: str) -> tuple[grpc.aio.Server, int]:
+    """Makes a server that has an address, such as `127.0.0.1:8500`, and answers once it is started.
+
+    Returns:
+      The server, and its port.
+
+    Raises:
+      RuntimeError: if it cannot have that address.
+    """
     server = grpc.aio.server(
         options=[
             ('grpc.max_receive_message_length', limits.max_body_bytes),
@@ -85,10 +90,13 @@ async def start_prediction_service(
             ('grpc.so_reuseport', 0),
         ]
     )
+    return server, server.add_insecure_port(address)
+
+
+async def start_prediction_service(server: grpc.aio.Server, batcher: Batcher, metrics: Metrics) -> None:
+    """Starts a server, which answers by a batcher."""
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(batcher, metrics), server)
-    port = server.add_insecure_port(address)
     await server.start()
-    return server, port
 
 
 def _to_array(tensor, name: str) -> np.ndarray:

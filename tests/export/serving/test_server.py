@@ -139,16 +139,17 @@ def test_the_metrics_are_those_of_prometheus(parrot_server):
 
 
 def test_no_request_that_got_no_answer_is_counted_as_answered(parrot_server):
-    answered = requests_of(parrot_server, 'rest', 'OK')
     refused = requests_of(parrot_server, 'rest', 'INVALID_ARGUMENT')
     assert parrot_server.predict(b' ' * (9 << 20)).status == 413
     assert requests_of(parrot_server, 'rest', 'INVALID_ARGUMENT') == refused + 1
     gone = requests_of(parrot_server, 'rest', 'CANCELLED')
+    all_of_rest = ('realm_request_seconds_count', ('interface', 'rest'))
+    before = metrics_of(parrot_server)[all_of_rest]
     with socket.create_connection(urllib.parse.urlsplit(parrot_server.url).netloc.split(':')) as connection:
         connection.sendall(b'POST /v1/models/realm:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{')
-    while requests_of(parrot_server, 'rest', 'CANCELLED') == gone:
+    while metrics_of(parrot_server)[all_of_rest] == before:
         time.sleep(0.01)
-    assert requests_of(parrot_server, 'rest', 'OK') == answered
+    assert requests_of(parrot_server, 'rest', 'CANCELLED') == gone + 1
 
 
 @pytest.mark.parametrize(
@@ -286,10 +287,14 @@ def test_what_is_wrong_is_said_in_a_sentence(arguments, sentence):
     assert sentence in ended.stderr and 'Traceback' not in ended.stderr
 
 
-def test_a_port_that_is_taken_is_said(parrot_base):
+@pytest.mark.parametrize('option', ['--port', '--grpc-port'])
+def test_a_port_that_is_taken_is_said(tmp_path, option):
+    write_parrot(tmp_path, 1)
+    # It is said before the model is opened, which would fail.
+    (tmp_path / '1' / 'saved_model.pb').write_bytes(bytes((tmp_path / '1' / 'saved_model.pb').stat().st_size))
     with socket.create_server(('127.0.0.1', 0)) as taken:
-        arguments = ['--model', str(parrot_base), '--port', str(taken.getsockname()[1])]
+        arguments = ['--model', str(tmp_path), '--port', '0', option, str(taken.getsockname()[1])]
         ended = subprocess.run(
             [sys.executable, '-m', 'export.serve', *arguments], capture_output=True, text=True, check=False
         )
-    assert ended.returncode == 2 and 'Name another --port' in ended.stderr
+    assert ended.returncode == 2 and f'Name another {option}' in ended.stderr and 'Traceback' not in ended.stderr
