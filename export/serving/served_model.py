@@ -11,6 +11,7 @@ from export.serving.session import NUMBERS, STRING, Session
 from export.versions import KIND
 from realm_tf.artifacts import open_artifact
 from realm_tf.environment import import_scann
+from realm_tf.errors import RealmError
 
 DEFAULT_SIGNATURE = 'serving_default'
 # What operators of TensorFlow Serving call the types.
@@ -62,12 +63,17 @@ class ServedModel:
       signatures: what it computes, by name.
 
     Raises:
-      RealmError: if there is no whole export.
+      RealmError: if there is no whole export, or its directory is not named by a number.
       ServingError: if it cannot be opened.
     """
 
     def __init__(self, path: epath.PathLike):
         artifact = open_artifact(path, KIND)
+        if not artifact.path.name.isdecimal():
+            raise RealmError(
+                f'{path} cannot be served: the name of its directory is its version, which is a number. Name it 1, for '
+                'example.'
+            )
         # TensorFlow is imported for its protocol buffers, and for the operations that Python packages load.
         import tensorflow_text  # noqa: F401
         from tensorflow.core.protobuf import saved_model_pb2

@@ -32,3 +32,10 @@ def test_a_version_that_cannot_be_warmed_up_leaves_no_memory_behind(tmp_path, ma
         with pytest.raises(error):
             open_newest(tmp_path)
     assert psutil.Process().memory_info().rss - before < 4 * WEIGHTS
+
+
+def test_a_version_without_a_number_is_refused(tmp_path):
+    write_parrot(tmp_path, 1)
+    (tmp_path / '1').rename(tmp_path / 'copied')
+    with pytest.raises(RealmError, match=r'copied cannot be served: .* a number'):
+        open_newest(tmp_path / 'copied')
