@@ -144,9 +144,11 @@ def _questions(path: str | None, blocks) -> list[str]:
     if path is None:
         step = max(1, len(blocks) // _STAND_IN_QUESTIONS)
         return [f'What is {title}?' for title in blocks.titles(list(range(0, len(blocks), step)))]
-    from realm_tf.corpus.questions import read_questions
+    from realm_tf.corpus.questions import read_questions, say_what_was_left_out
 
-    texts = [question.text for question in read_questions(path).questions]
+    read = read_questions(path)
+    say_what_was_left_out(path, read)
+    texts = [question.text for question in read.questions]
     if not texts:
         raise RealmError(f'{path} holds no question.')
     return texts
