@@ -36,7 +36,7 @@ class DelimitedReader(FieldReader):
     """Reads CSV or TSV, whose first row names the columns. A record is another row; cells in quotes may hold line ends.
 
     A quotation mark that is not closed spoils only the line it stands in. Between tabs it is a character as any other,
-    as tables of that kind often do without quotes.
+    as tables of that kind often do without quotes: lines that quotes would join are rows if all have every column.
 
     Args:
       delimiter: what separates cells, a comma or a tab.
@@ -92,13 +92,21 @@ class DelimitedReader(FieldReader):
                 return
             except csv.Error as error:
                 cells, fault = [], f'not CSV: {error}'
-            if fault or (lines.num_taken > 1 and len(cells) != width):
+            if fault or self._are_rows(lines.taken, len(cells), width):
                 # Where quotation marks went wrong, the lines behind the first may be good rows.
                 line = lines.keep_first()
                 cells = line.split('\t') if self._delimiter == '\t' else [line]
                 fault = '' if self._delimiter == '\t' else fault or 'not CSV: a quotation mark in the wrong place'
             if cells:
                 yield cells, fault
+
+    def _are_rows(self, lines: Sequence[str], num_cells: int, width: int) -> bool:
+        """Whether the lines that became so many cells, joined by quotation marks, are rows of their own."""
+        if len(lines) == 1:
+            return False
+        # In a table of one column there is no tab to tell by.
+        by_tabs = self._delimiter == '\t' and width > 1
+        return num_cells != width or (by_tabs and all(line.count('\t') + 1 == width for line in lines))
 
 
 class _RepeatableLines(Iterator[str]):
@@ -115,9 +123,9 @@ class _RepeatableLines(Iterator[str]):
         return line
 
     @property
-    def num_taken(self) -> int:
-        """How many lines the row took."""
-        return len(self._taken)
+    def taken(self) -> Sequence[str]:
+        """The lines the row took."""
+        return self._taken
 
     def begin(self) -> None:
         """Begins a row."""

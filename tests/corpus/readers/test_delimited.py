@@ -14,6 +14,11 @@ from realm_tf.errors import RealmError
 COLUMNS = Columns()
 CELLS = st.text(st.sampled_from('",\t\n\r aé東😀') | st.characters(exclude_categories=('Cs',)), max_size=20)
 
+# With three tabs more, the lines of a document could have four cells each, as rows have.
+DOCUMENTS = st.builds(Document, CELLS.filter(bool), CELLS, CELLS.filter(str.strip)).filter(
+    lambda document: ''.join(document).count('\t') < 3
+)
+
 
 def read(path, delimiter=',', columns=COLUMNS):
     reader = DelimitedReader(delimiter, columns)
@@ -26,7 +31,7 @@ def written(tmp_path, data):
     return path
 
 
-@given(st.lists(st.builds(Document, CELLS.filter(bool), CELLS, CELLS.filter(str.strip))), st.sampled_from(',\t'))
+@given(st.lists(DOCUMENTS), st.sampled_from(',\t'))
 @example([Document('"Weird Al"\t', '"', '"\r\n\r"')], '\t')
 def test_what_is_written_is_read_back(tmp_path_factory, documents, delimiter):
     path = tmp_path_factory.getbasetemp() / 'table'
@@ -97,6 +102,28 @@ def test_between_tabs_marks_are_characters(tmp_path):
         Document('5', 'good', '6 inch"'),
         Document('6', 'good', 'last'),
     ]
+
+
+@pytest.mark.parametrize('line_end', ['\n', '\r\n'])
+def test_lines_that_have_every_column_by_their_tabs_are_rows(tmp_path, line_end):
+    rows = [
+        'id\ttitle\ttext',
+        '1\tA\t"We shall win, he said.',
+        '2\tB\t"So be it.',
+        '3\tC\tThen they went home."',
+        f'4\tD\t"really{line_end}quoted"',
+        f'5\t"also{line_end}E"\tquoted',
+    ]
+    assert read(written(tmp_path, line_end.join(rows)), '\t') == [
+        Document('1', 'A', '"We shall win, he said.'),
+        Document('2', 'B', '"So be it.'),
+        Document('3', 'C', 'Then they went home."'),
+        Document('4', 'D', f'really{line_end}quoted'),
+        Document('5', f'also{line_end}E', 'quoted'),
+    ]
+    one_column = written(tmp_path, line_end.join(['text', f'"one{line_end}text"', 'another']))
+    texts = [document.text for document in read(one_column, '\t', Columns(None, None, 'text'))]
+    assert texts == [f'one{line_end}text', 'another']
 
 
 def test_bytes_that_are_no_utf8_are_told_with_cell_and_byte(tmp_path):
