@@ -13,8 +13,8 @@ from realm_tf.corpus.readers.field_reader import FieldReader, Fields, decoded
 from realm_tf.corpus.readers.folders import files_in
 from realm_tf.corpus.readers.json_lines import json_object
 
-# Quotation marks in titles are not escaped.
-_ELEMENT = re.compile(r'<doc id="([^"]*)".*? title="(.*)">\n(.*)</doc>\s*', re.DOTALL)
+# Quotation marks in titles are not escaped; a title ends with its line.
+_ELEMENT = re.compile(r'<doc id="([^"]*)".*? title="(.*)">\n((?s:.*))</doc>\s*')
 
 
 class WikiExtractorReader(FieldReader):
@@ -59,7 +59,7 @@ def _records(lines: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _element(record: bytes) -> Fields:
-    match = _ELEMENT.fullmatch(decoded(record))
+    match = _ELEMENT.fullmatch(decoded(record).replace('\r\n', '\n'))
     if match is None:
         raise ValueError('a <doc> without id, title or end')
     return Fields(*match.groups())

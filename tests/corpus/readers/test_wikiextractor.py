@@ -51,6 +51,13 @@ def test_elements_may_tell_the_revision(path):
     assert read(path) == [Document('1', 'T', 'text')]
 
 
+@pytest.mark.parametrize('line_end', ['\n', '\r\n'])
+def test_a_title_ends_with_its_line_however_that_ends(path, line_end):
+    element = '<doc id="1" url="u" title="T">\nT\n\nfoo <div class="x">\nbar\n</doc>\n'
+    path.write_text(element * 2, newline=line_end)
+    assert read(path) == [Document('1', 'T', 'foo <div class="x">\nbar')] * 2
+
+
 def test_a_broken_record_costs_nothing_but_itself(path):
     good = ELEMENT.format(id=1, title='T', text='text').encode()
     bad = [b'{"id": "1", "title"\n', b'stray\n', b'<doc id="2">\nopen\n', good.replace(b'text', b'\xff')]
