@@ -31,7 +31,7 @@ from realm_tf.corpus.corpus_report import ShardTally, write_report
 from realm_tf.corpus.documents import Document, Dropped, Rejected
 from realm_tf.corpus.duplicates import repeated
 from realm_tf.corpus.readers.columns import Columns
-from realm_tf.corpus.readers.folders import files_in
+from realm_tf.corpus.readers.folders import files_in, folder_of_all
 from realm_tf.corpus.readers.formats import FORMATS, make_reader, recognise
 from realm_tf.corpus.readers.reader import RecordReader, Unreadable, readable_records
 from realm_tf.corpus.scans import read_index, read_records, write_scan
@@ -70,14 +70,16 @@ class Source:
       format: of the files.
       columns: those that hold id, title and text.
       config: which pages of a dump are articles.
+      folder: the one that holds all files; None if there is none.
     """
 
     format: str
     columns: Columns
     config: CorpusConfig
+    folder: epath.Path | None
 
     def reader(self) -> RecordReader:
-        return make_reader(self.format, self.columns, self.config.mediawiki)
+        return make_reader(self.format, self.columns, self.config.mediawiki, self.folder)
 
 
 def run(options: PipelineOptions, config: Config) -> None:
@@ -87,9 +89,10 @@ def run(options: PipelineOptions, config: Config) -> None:
       RealmError: if an input is missing, or too many records are no documents.
     """
     job = options.view_as(BuildCorpusOptions)
-    files = _matching(job.input)
+    matches = _matching(job.input)
+    files = _files_in_all(matches)
     columns = Columns(job.id_column or None, job.title_column or None, job.text_column)
-    source = Source(job.format or recognise(files), columns, config.corpus)
+    source = Source(job.format or recognise(files), columns, config.corpus, folder_of_all(matches))
     reader = source.reader()  # refuses what does not go together, before anything is made
     vocabulary = Vocabulary.read(job.vocabulary)
     configuration = config_to_dict(config.corpus) | {'format': source.format, 'columns': columns._asdict()}
@@ -321,15 +324,21 @@ def _batched(documents: Iterator[Document]) -> Iterator[list[Document]]:
 
 
 def _matching(patterns: Sequence[str]) -> list[epath.Path]:
-    files = []
+    """The files and folders that the patterns name."""
+    matches = []
     for pattern in patterns:
         path = epath.Path(pattern)
         found = [path] if path.exists() else sorted(path.parent.glob(path.name))
         if not found:
             raise RealmError(f'No file matches --input {pattern}.')
-        files.extend(file for match in found for file in files_in(match))
+        matches.extend(found)
+    return matches
+
+
+def _files_in_all(matches: Sequence[epath.Path]) -> list[epath.Path]:
+    files = [file for match in matches for file in files_in(match)]
     if not files:
-        raise RealmError(f'There are no files in --input {" ".join(patterns)}.')
+        raise RealmError(f'There are no files in --input {" ".join(map(str, matches))}.')
     return files
 
 

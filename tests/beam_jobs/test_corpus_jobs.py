@@ -274,6 +274,21 @@ def test_what_titles_are_made_of_makes_another_corpus(tmp_path, tiny_config, voc
     assert 'is up to date' in capsys.readouterr().out
 
 
+def test_text_files_of_one_name_have_ids_of_their_own(tmp_path, tiny_config, vocabulary_path):
+    def ids_of(*inputs):
+        run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', *inputs, format='text', overwrite=True)
+        store = BlockStore.open(tmp_path / 'corpus')
+        return store.document_ids(np.arange(len(store)))
+
+    texts = tmp_path / 'texts'
+    for name in ('AA', 'AB'):
+        (texts / name).mkdir(parents=True)
+        (texts / name / 'wiki_00').write_text(f'{name} is a town.')
+    assert ids_of(texts) == ids_of(texts / 'A*') == ids_of(texts / 'AA', texts / 'AB') == ['AA/wiki_00', 'AB/wiki_00']
+    (texts / 'AB').rename(texts / 'AC')
+    assert ids_of(texts) == ['AA/wiki_00', 'AC/wiki_00']
+
+
 def test_blocks_can_overlap_by_sentences(tmp_path, tiny_config, vocabulary_path):
     text = ''.join(f'Sentence number {number} has some words in it. ' for number in range(30))
     path = write_lines(tmp_path / 'documents.jsonl', [document(0, text=text)])

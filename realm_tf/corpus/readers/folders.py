@@ -1,6 +1,6 @@
 """Folders of files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from etils import epath
 
@@ -20,6 +20,20 @@ def files_in(path: epath.PathLike) -> Iterator[epath.Path]:
     for entry in sorted(path.iterdir()):
         if not entry.name.startswith('.'):
             yield from files_in(entry)
+
+
+def folder_of_all(paths: Sequence[epath.Path]) -> epath.Path | None:
+    """The innermost folder that holds all files and folders; of one folder alone, this; None if there is none.
+
+    Args:
+      paths: the files and folders, one or more.
+    """
+    first = paths[0]
+    if len(paths) == 1 and first.is_dir():
+        return first
+    parents = {path.parent for path in paths}
+    holding_all = (folder for folder in first.parents if all(parent.is_relative_to(folder) for parent in parents))
+    return next(holding_all, None)
 
 
 def uncompressed_name(path: epath.Path) -> str:

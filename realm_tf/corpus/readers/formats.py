@@ -32,12 +32,11 @@ _WITH_COLUMNS: dict[str, Callable[[Columns], RecordReader]] = {
 }
 _WITHOUT_COLUMNS: dict[str, Callable[[], RecordReader]] = {
     'wikiextractor': WikiExtractorReader,
-    'text': TextFilesReader,
     'orqa-blocks': BlocksReader,
     'realm-corpus': RetrievalCorpusReader,
 }
-MEDIAWIKI = 'mediawiki'
-FORMATS = (*_WITH_COLUMNS, MEDIAWIKI, *_WITHOUT_COLUMNS)
+MEDIAWIKI, TEXT = 'mediawiki', 'text'
+FORMATS = (*_WITH_COLUMNS, MEDIAWIKI, TEXT, *_WITHOUT_COLUMNS)
 
 _BY_SUFFIX = {
     '.jsonl': 'jsonl',
@@ -51,13 +50,19 @@ _BY_SUFFIX = {
 _EXTRACTED_JSON = re.compile(rb'\{"id": "[^"]*", ("revid": "[^"]*", )?"url": ')
 
 
-def make_reader(format: str, columns: Columns = Columns(), rules: MediaWikiConfig = MediaWikiConfig()) -> RecordReader:
+def make_reader(
+    format: str,
+    columns: Columns = Columns(),
+    rules: MediaWikiConfig = MediaWikiConfig(),
+    folder: epath.PathLike | None = None,
+) -> RecordReader:
     """Makes the reader of a format.
 
     Args:
       format: one of `FORMATS`.
       columns: those that hold id, title and text, in formats that have columns.
       rules: which pages of a MediaWiki dump are articles.
+      folder: the one that holds all files, if there is one; text files are named by their paths within it.
 
     Raises:
       RealmError: if there is no such format, or its columns cannot be named.
@@ -75,6 +80,8 @@ def make_reader(format: str, columns: Columns = Columns(), rules: MediaWikiConfi
         from realm_tf.corpus.readers.mediawiki import MediaWikiReader
 
         return MediaWikiReader(rules)
+    if format == TEXT:
+        return TextFilesReader(folder)
     return _WITHOUT_COLUMNS[format]()
 
 

@@ -16,7 +16,7 @@ class TextFile(NamedTuple):
 
     Attributes:
       path: where it is.
-      name: its path within its folder.
+      name: its path within the folder that holds all files.
     """
 
     path: epath.Path
@@ -26,17 +26,21 @@ class TextFile(NamedTuple):
 class TextFilesReader(FieldReader):
     """Reads text files, and folders of them.
 
-    A record is a file: its title is its name, its id its path within the folder.
+    A record is a file: its title is its name, its id its path within the folder that holds all.
+
+    Args:
+      folder: the one that holds all files; None, where there is none, makes their whole paths their ids.
     """
 
+    def __init__(self, folder: epath.PathLike | None = None):
+        self._folder = folder
+
     def records(self, path: epath.PathLike) -> Iterator[TextFile]:
-        path = epath.Path(path)
-        folder = path if path.is_dir() else path.parent
         for file in files_in(path):
-            yield TextFile(file, file.relative_to(folder).as_posix())
+            yield TextFile(file, self._name(file))
 
     def identity(self, path: epath.PathLike) -> list[str]:
-        return [epath.Path(path).name, *super().identity(path)]
+        return [self._name(epath.Path(path)), *super().identity(path)]
 
     def fields(self, record: TextFile) -> Fields:
         title = uncompressed_name(record.path).removesuffix('.txt')
@@ -48,3 +52,6 @@ class TextFilesReader(FieldReader):
 
     def document(self, record: TextFile, file: str, position: int) -> Document | Rejected | Dropped:
         return super().document(record, str(record.path), position)
+
+    def _name(self, file: epath.Path) -> str:
+        return (file if self._folder is None else file.relative_to(self._folder)).as_posix()
