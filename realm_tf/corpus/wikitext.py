@@ -9,7 +9,7 @@ left behind, headings of sections that have become empty.
 import functools
 import html
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from realm_tf.config import MediaWikiConfig
 from realm_tf.corpus.wikitext_tokens import HEADING, ITEM, NOTHING, visible_text, without_plain_markup
@@ -116,7 +116,7 @@ _DEEPEST_HTML_TABLE = 5
 
 
 def _without_tables(text: str) -> str:
-    """Tables, and tables in tables; one that is not closed ends before the next heading."""
+    """Tables, and tables in tables; of one that is not closed before the next heading, the text stays."""
     if '{|' in text:
         text = '\n'.join(_lines_outside_tables(text.split('\n')))
     for _ in range(_DEEPEST_HTML_TABLE):
@@ -126,18 +126,25 @@ def _without_tables(text: str) -> str:
     return text
 
 
-def _lines_outside_tables(lines: Iterable[str]) -> Iterator[str]:
-    depth = 0
+def _lines_outside_tables(lines: Iterable[str]) -> list[str]:
+    kept: list[str] = []
+    # Where the lines of each open table begin in `kept`, all but its headers, as it may never be closed: then its rows
+    # are left to `_TABLE_LINE`.
+    opened: list[int] = []
     for line in lines:
-        if _TABLE_START.match(line):
-            depth += 1
-        elif depth and (end := _TABLE_END.match(line)):
-            depth -= 1
-            if depth == 0:
-                yield line[end.end() :]
-        elif depth == 0 or (line.startswith('=') and line.rstrip().endswith('=')):
-            depth = 0
-            yield line
+        if start := _TABLE_START.match(line):
+            if not line[start.end() :].rstrip().endswith('|}'):
+                opened.append(len(kept))
+        elif not opened:
+            kept.append(line)
+        elif end := _TABLE_END.match(line):
+            del kept[opened.pop() :]
+            kept.append(line[end.end() :])
+        elif not line.startswith('!'):
+            if line.startswith('=') and line.rstrip().endswith('='):
+                opened.clear()
+            kept.append(line)
+    return kept
 
 
 _LINE_TAGS = 'br|hr|p|div|blockquote|center|li|ul|ol|dl|dt|dd|tr|td|th|table|caption|h1|h2|h3|h4|h5|h6|section'

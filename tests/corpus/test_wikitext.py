@@ -78,7 +78,7 @@ def test_tags(wikitext, text):
         ('a\n{|\n|\n{|\n| b\n|}\n| c\n|} d', 'a\nd'),
         (':{|\n| {{a|b=\n|}}\n|}\nc', 'c'),
         ('{{Box|\n{|\n| a\n|}}}\nb', 'b'),
-        ('a\n{| b\n| c\nd\n== E ==\nf', 'a\nE\nf'),
+        ('{| class=a | b |}\nc\n{|\n| d\n{| e | f |} \n| g\n|}\nh', 'c\nh'),
         ('{{start table}}\n| a || b\n|-\n! c !! d\n|}\ne', 'e'),
         ('!Kung people', '!Kung people'),
     ]
@@ -153,6 +153,10 @@ def test_templates(wikitext, text):
         ('a <!-- b [[c]]', 'a b c'),
         ('a [http://b c [d] e', 'a c [d] e'),
         ('a }} b ]] c |} d </small> e </ref>', 'a b c d e'),
+        ('a\n{| b\n! c\n|-\n| d\n\ne [[f]]', 'a\ne f'),
+        ('a\n{| b\n| c\nd\n== E ==\nf\n{| g\n| h\n|}\ni', 'a\nd\nE\nf\ni'),
+        ('{| a\n|\n{| b\n| c\nd\n|} e\nf', 'e\nf'),
+        ('{| a\n{{Infobox b\n| c = d\n}}\ne', 'e'),
     ]
 )
 def test_what_is_left_open_costs_its_markup_and_not_the_text_behind_it(wikitext, text):
@@ -261,6 +265,8 @@ def test_plain_markup_is_not_left_to_the_parser():
         '<ref>' * 20_000 + '</ref>',
         '<!--' * 20_000,
         '<table>' * 20_000 + '</table>' * 20_000,
+        '{|\na\n' * 20_000,
+        '{|\na\n' * 20_000 + '|}\n' * 20_000,
         '[http://a ' * 20_000,
         '(' * 20_000 + ')' * 20_000,
         "'''a''" * 20_000,
