@@ -327,6 +327,11 @@ def _matching(patterns: Sequence[str]) -> list[epath.Path]:
     """The files and folders that the patterns name."""
     matches = []
     for pattern in patterns:
+        if '**' in pattern:
+            raise RealmError(
+                f'--input {pattern} has **, which is not supported. Give the folder, whose folders are read too, or a '
+                '* for each level.'
+            )
         path = epath.Path(pattern)
         found = [path] if path.exists() else sorted(path.parent.glob(path.name))
         if not found:

@@ -137,6 +137,8 @@ def test_an_unreadable_file_is_named(tmp_path, tiny_config, vocabulary_path):
         run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'cut.jsonl.gz')
     with pytest.raises(RealmError, match='No file matches --input'):
         run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / '*.json')
+    with pytest.raises(RealmError, match=r'--input \S*/\*\*/\*\.json has \*\*, .* Give the folder, '):
+        run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / '**' / '*.json')
 
 
 @pytest.mark.parametrize('workers', [1, 2])
