@@ -10,6 +10,7 @@ import pyarrow.compute
 from etils import epath
 
 from realm_tf.artifacts import open_whole
+from realm_tf.errors import RealmError
 from realm_tf.files import is_remote, open_binary
 from realm_tf.text.ragged import Ragged
 
@@ -23,13 +24,35 @@ def shard_name(kind: str, shard: int, num_shards: int) -> str:
 
 
 def write_shard(path: epath.PathLike, table: pa.Table, counts: Mapping[str, int] | None = None) -> None:
-    """Writes a shard whole or not at all: to a temporary name, then renamed; `counts` are kept in it."""
-    table = table.replace_schema_metadata(
+    """Writes a shard whole or not at all: to a temporary name, then renamed; `counts` are kept in it.
+
+    Raises:
+      RealmError: if it has too much text for a shard.
+    """
+    # One record batch, so that every column is one run of memory.
+    table = table.combine_chunks().replace_schema_metadata(
         {_COUNTS: json.dumps(dict(counts or {}), sort_keys=True), _ROWS: str(table.num_rows)}
     )
+    require_one_batch(len(table.to_batches()), path)
     with open_whole(path) as file, pa.ipc.new_file(file, table.schema) as writer:
-        # One record batch, so that every column is one run of memory.
-        writer.write_table(table.combine_chunks())
+        writer.write_table(table)
+
+
+def require_one_batch(num_batches: int, path: epath.PathLike) -> None:
+    """Refuses a shard of more than one record batch, which Arrow makes of texts that one column has no room for.
+
+    Args:
+      num_batches: how many it has.
+      path: the shard, for the message.
+
+    Raises:
+      RealmError: if there are several.
+    """
+    if num_batches > 1:
+        raise RealmError(
+            f'The rows of {path} are in {num_batches} record batches, and a shard has one, of less than 2 GiB of '
+            'text: build the corpus with more corpus.num_shards.'
+        )
 
 
 def shard_counts(path: epath.PathLike) -> dict[str, int]:
@@ -129,6 +152,7 @@ def _metadata(path: epath.Path) -> Mapping[bytes, bytes]:
 def _open(path: epath.Path) -> pa.RecordBatch:
     source = pa.BufferReader(path.read_bytes()) if is_remote(path) else pa.memory_map(str(path))
     reader = pa.ipc.open_file(source)
+    require_one_batch(reader.num_record_batches, path)
     if reader.num_record_batches == 0:
         return pa.RecordBatch.from_pylist([], schema=reader.schema)
     return reader.get_batch(0)
