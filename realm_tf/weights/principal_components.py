@@ -20,11 +20,20 @@ SCALE = 20.0
 
 
 def project_on_principal_components(retriever: DualEncoder, corpus: BlockStore, seed: int) -> None:
-    """Sets the projection of a retriever, for queries and documents, from `BLOCKS` random blocks of a corpus."""
+    """Sets the projection of a retriever, for queries and documents, from `BLOCKS` random blocks of a corpus.
+
+    Raises:
+      RealmError: if there are fewer blocks than components.
+    """
     count = min(len(corpus), BLOCKS)
+    tower = retriever.document_tower
+    if count < tower.projection_size:
+        raise RealmError(
+            f'{count} blocks (at most {BLOCKS} of the corpus are taken) are too few for {tower.projection_size} '
+            'principal components: name a larger corpus, or give --set retriever.projection_start=random.'
+        )
     rows = np.sort(np.random.default_rng(seed).choice(len(corpus), count, replace=False))
     packed = pack_documents(corpus.title_ids(rows), corpus.body_ids(rows), corpus.block_length, corpus.vocabulary)
-    tower = retriever.document_tower
     batches = [slice(start, start + _BATCH) for start in range(0, count, _BATCH)]
     pooled = [
         np.asarray(tower.pool(packed.token_ids[batch], packed.segment_ids[batch]))
@@ -67,17 +76,12 @@ def set_projection(tower: RetrieverTower, pooled: np.ndarray) -> float:
 
     Args:
       tower: the tower; its projection is replaced.
-      pooled: pooled texts before the projection, float32 `[texts, hidden_size]`.
+      pooled: pooled texts before the projection, no fewer than components, float32 `[texts, hidden_size]`.
 
     Returns:
       The share of the variance that the projection keeps, from 0 to 1.
-
-    Raises:
-      ValueError: if there are fewer texts than components.
     """
     size = tower.projection_size
-    if len(pooled) < size:
-        raise ValueError(f'{len(pooled)} texts are too few for {size} principal components.')
     mean = pooled.mean(axis=0)
     _, singular_values, components = np.linalg.svd(pooled - mean, full_matrices=False)
     # [hidden_size, projection_size]

@@ -144,6 +144,15 @@ def test_what_does_not_fit_is_said(tmp_path, sources, names, changed, message):
     assert not (tmp_path / 'x').exists()
 
 
+def test_too_small_a_corpus_for_principal_components_is_said(tmp_path, tiny_corpus, vocabulary_path):
+    size = len(BlockStore.open(tiny_corpus)) + 1
+    config = config_of(
+        encoder__vocabulary_size=30522, retriever__projection_start='pca', retriever__projection_size=size
+    )
+    with pytest.raises(RealmError, match=rf'too few for {size} principal .* retriever\.projection_start=random'):
+        import_weights([vocabulary_path.parent], tmp_path / 'x', config, random=True, corpus_path=tiny_corpus)
+
+
 def test_different_networks_are_not_put_together(tmp_path, sources):
     other = layouts.BERT | {'layer_norm_eps': 1e-5}
     write_directory(tmp_path / 'other', other, random_arrays(layouts.body(other)))
