@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import os
 import re
 import signal
 import sys
@@ -151,6 +152,8 @@ def _locally(options: PipelineOptions) -> PipelineOptions:
         if workers:
             direct.direct_num_workers = workers
             direct.direct_running_mode = 'multi_processing' if workers > 1 else 'in_memory'
+        # For Beam, none are as many as there are cores.
+        direct.direct_num_workers = direct.direct_num_workers or os.cpu_count()
     return options
 
 
