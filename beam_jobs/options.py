@@ -58,8 +58,10 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
       options_class: the job's own options.
     """
 
+    runner = LOCAL_RUNNER
+
     def stop(number: int, frame) -> None:
-        end_at_once('Interrupted. The same command goes on from here.', 128 + number)
+        end_at_once(_interrupted(runner), 128 + number)
 
     def child_ended(number: int, frame) -> None:
         code = exit_code_of_failed()
@@ -76,6 +78,7 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
     signal.signal(signal.SIGINT, stop)
     try:
         options = parse(sys.argv[1:], run.__module__, options_class)
+        runner = options.view_as(StandardOptions).runner
         values = options.view_as(JobOptions)
         config = load_config(values.preset, values.config, parse_overrides(values.set))
         is_dry = options.view_as(TestOptions).dry_run
@@ -96,6 +99,12 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         sys.exit(2)
     finally:
         kill_workers()
+
+
+def _interrupted(runner: str) -> str:
+    if runner == LOCAL_RUNNER:
+        return 'Interrupted. The same command goes on from here.'
+    return f'Interrupted, but the job of {runner} goes on: cancel it. Then the same command goes on from here.'
 
 
 def _sentence_of(error: BaseException) -> str | None:
