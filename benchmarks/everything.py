@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 
-from benchmarks.search_vectors import QUERIES
+from benchmarks.search_measure import QUERIES
 from realm_tf.commands import run_realm
 from realm_tf.quickstart.minilm import minilm_directory
 

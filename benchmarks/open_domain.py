@@ -242,14 +242,14 @@ class Experiment:
         self._evaluate(output, *paths, '--encoder', self._at('encoder'), questions=file)
 
     def print_tables(self) -> None:
-        """Prints what was measured, and how long each training took."""
+        """Prints what was measured, and what the steps of each training took."""
         print(f'\n{machine()}')
         for run in self._runs:
             lines = [json.loads(line) for line in (self._at(run) / 'metrics.jsonl').read_text().splitlines()]
             seconds = sum(line['seconds'] for line in lines)
             retrieval = sum(line['retrieval_seconds'] for line in lines)
             print(
-                f'{run}: {len(lines)} steps, {seconds / 60:.0f} minutes, {seconds / len(lines):.2f} s a step; '
+                f'{run}: {len(lines)} steps in {seconds / 60:.0f} minutes, {seconds / len(lines):.2f} s each; '
                 f'{retrieval / seconds:.0%} of it to embed questions, search, label and pack.'
             )
         for name, path in self._evaluations.items():

@@ -109,6 +109,8 @@ def measured(workdir: pathlib.Path, steps: int, refresh: str, processors: list[i
 def pin_builder(trainer: subprocess.Popen, processor: int) -> None:
     """Gives the index builder a processor as soon as the training has started it; what it starts inherits that."""
     while not (builder := [child for child in psutil.Process(trainer.pid).children() if 'refresh' in child.cmdline()]):
+        if trainer.poll() is not None:
+            return
         time.sleep(_POLL_SECONDS)
     # The first one is its guard, which may have started the builder itself by then.
     for process in (builder[0], *builder[0].children(recursive=True)):

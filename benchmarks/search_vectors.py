@@ -11,6 +11,7 @@ import pathlib
 import click
 import numpy as np
 
+from benchmarks.search_measure import EXPECTED, QUERIES
 from realm_tf.search.embeddings import Embeddings
 
 _NEAREST = 8
@@ -18,7 +19,6 @@ _NOISE = 0.6
 _ROWS_AT_ONCE = 200_000
 _ROWS_A_SHARD = 1_000_000
 _REAL = 20_000
-QUERIES = 'queries.npy'
 
 
 @click.command()
@@ -32,6 +32,9 @@ def main(embeddings, blocks, queries, output):
     neighbours, distances = _nearest(real)
     directory = pathlib.Path(output)
     directory.mkdir(parents=True, exist_ok=True)
+    # What was found by exact search among others is another truth.
+    for old in (*directory.glob('vectors-*.npy'), directory / QUERIES, directory / EXPECTED):
+        old.unlink(missing_ok=True)
     for shard, first in enumerate(range(0, blocks, _ROWS_A_SHARD)):
         rows = min(_ROWS_A_SHARD, blocks - first)
         vectors = np.lib.format.open_memmap(

@@ -3,6 +3,9 @@
 import dataclasses
 import re
 
+# What is published after a step of a training is found by the batch after the next one, which is trained on two steps
+# later: in pre-training the next one is being made already.
+STEPS_AHEAD = 2
 _PHASE = re.compile(r'\s*(\d+)\s*-\s*(\d*)\s*:\s*(\d+)\s*')
 _EXAMPLE = 'such as 500, or 0-2000:200,2000-:500 (every 200 steps until step 2000, then every 500)'
 

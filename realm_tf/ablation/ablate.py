@@ -84,7 +84,7 @@ def _ablate(
     stages = _Stages(inputs, output, config.seed)
     sizes = _sizes(stages, output, budget_hours, seeds, rows)
     print(
-        f'Steps of each pre-training: {sizes.pretraining_steps}; refreshes of its index: {sizes.refreshes}; '
+        f'Steps of each pre-training: {sizes.pretraining_steps}; refreshes of its index: {sizes.refreshes_made}; '
         f'steps of each fine-tuning, at most: {sizes.finetuning_steps}.\n'
     )
     results = []

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 
 from realm_tf.ablation.rows import STALE, STALER, Row, trainings_of
+from realm_tf.cadence import STEPS_AHEAD
 from realm_tf.errors import RealmError
 
 # Shares of the budget, what is left goes to the steps of pre-training.
@@ -36,7 +37,7 @@ class Sizes:
 
     Attributes:
       pretraining_steps: steps of each pre-training.
-      refreshes: how often the index of each is refreshed meanwhile, but for the stale one.
+      refreshes: how often the index of each is refreshed meanwhile at most, but for the stale one.
       finetuning_steps: most steps of each fine-tuning.
     """
 
@@ -47,7 +48,12 @@ class Sizes:
     @property
     def refresh_every(self) -> int:
         """Steps between two refreshes."""
-        return max(1, self.pretraining_steps // (self.refreshes + 1))
+        return max(1, math.ceil(self.pretraining_steps / (self.refreshes + 1)))
+
+    @property
+    def refreshes_made(self) -> int:
+        """How many refreshes that is, of which the last steps have none."""
+        return max(0, self.pretraining_steps - STEPS_AHEAD) // self.refresh_every
 
 
 def choose_sizes(costs: Costs, budget_hours: float, seeds: int, rows: Sequence[Row]) -> Sizes:
@@ -75,7 +81,8 @@ def choose_sizes(costs: Costs, budget_hours: float, seeds: int, rows: Sequence[R
     finetuning_steps = math.floor(_FINE_TUNING * left / (len(rows) * costs.finetuning_step))
     left -= refreshes * refreshed * costs.embedding + finetuning_steps * len(rows) * costs.finetuning_step
     pretraining_steps = math.floor(left / (max(1, len(trainings)) * costs.pretraining_step))
-    if refreshes < 1 or min(finetuning_steps, pretraining_steps) < _FEWEST_STEPS:
+    too_few = [finetuning_steps, pretraining_steps] if trainings else [finetuning_steps]
+    if (refreshed and refreshes < 1) or min(too_few) < _FEWEST_STEPS:
         needed = fixed + max(
             max(1, refreshed) * costs.embedding / _REFRESHING,
             _FEWEST_STEPS * len(rows) * costs.finetuning_step / _FINE_TUNING,

@@ -34,9 +34,10 @@ def ablation_table(rows: Sequence[Row], results: Sequence[Mapping[str, Mapping]]
             ('recall@5', 'recall', 'zero_shot', 'recall@5'),
         )
     ]
+    refreshes = _counted(sizes.refreshes_made, 'refresh', 'es')
     sentence = (
         f'{questions:,} development questions, {_counted(len(results), "seed", "s")}; '
-        f'{sizes.pretraining_steps:,} steps of pre-training with {_counted(sizes.refreshes, "refresh", "es")}, at most '
+        f'{sizes.pretraining_steps:,} steps of pre-training with {refreshes}, at most '
         f'{sizes.finetuning_steps:,} of fine-tuning.'
     )
     return f'{sentence}\n{_HEAD}' + '\n'.join(lines) + '\n\n' + '\n\n'.join(orders) + '\n'

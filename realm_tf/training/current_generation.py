@@ -107,7 +107,7 @@ class CurrentGeneration:
         self._used[step + 1] = _Used(self._now, self._overlap)
         self._overlap = {}
 
-    def drift(self, step: int, block_ids: np.ndarray, fresh: np.ndarray) -> float:
+    def drift(self, step: int, block_ids: np.ndarray, fresh: np.ndarray) -> dict[str, float]:
         """How far the weights in training have gone from those that the index was made with; before `staleness`.
 
         Args:
@@ -117,13 +117,16 @@ class CurrentGeneration:
             trained on, float32 `[candidates, projection_size]`.
 
         Returns:
-          The mean of the cosines of the blocks' embeddings in the index and these: 1 where nothing has moved.
+          `drift`: the mean of the cosines of the blocks' embeddings in the index and these, 1 where nothing has moved;
+          nothing where no candidate is a block.
         """
         is_block = block_ids[: len(fresh)] >= 0
+        if not is_block.any():
+            return {}
         fresh = fresh[is_block]
         stale = self._used[step].opened.embeddings.rows(block_ids[: len(is_block)][is_block])
         norms = np.linalg.norm(stale, axis=1) * np.linalg.norm(fresh, axis=1)
-        return float(np.mean(np.sum(stale * fresh, axis=1) / np.maximum(norms, 1e-9)))
+        return {'drift': float(np.mean(np.sum(stale * fresh, axis=1) / np.maximum(norms, 1e-9)))}
 
     def staleness(self, step: int) -> dict[str, float]:
         """How old the index was that the batch of a step was made with; once a step.

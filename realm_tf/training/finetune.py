@@ -8,7 +8,7 @@ import tensorflow as tf
 from etils import epath
 
 from realm_tf.artifacts import Artifact, open_artifact
-from realm_tf.cadence import Cadence
+from realm_tf.cadence import STEPS_AHEAD, Cadence
 from realm_tf.config import Config, recipe, sections_of_finetuning
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.questions import Question
@@ -29,7 +29,7 @@ from realm_tf.training.generations import Generation
 from realm_tf.training.loop import run_training
 from realm_tf.training.on_devices import computed_on
 from realm_tf.training.optimizer import BertAdamW
-from realm_tf.training.refresh import STEPS_AHEAD, Refresh, snapshots_of
+from realm_tf.training.refresh import Refresh, snapshots_of
 from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.sampling import rows_of_step
 from realm_tf.training.selection import Selection
@@ -208,7 +208,7 @@ def train(
         def after_step(step: int, asked_to_stop: Callable[[], bool]) -> Mapping[str, float]:
             metrics = {}
             if made:
-                metrics['drift'] = current.drift(step, made['fresh_blocks'], made['fresh_embeddings'])
+                metrics |= current.drift(step, made['fresh_blocks'], made['fresh_embeddings'])
             staleness = refresh.after_step(step, asked_to_stop)
             # The index of a frozen tower does not become stale.
             metrics |= staleness if is_refreshed else {}

@@ -56,6 +56,8 @@ def train(
     # Data.
     corpus = BlockStore.open(corpus_path)
     start = Encoder.open(encoder_path)
+    # It goes into the result as it is.
+    start.require_knowledge_augmented_encoder()
     corpus.require_vocabulary(start.vocabulary, encoder_path)
     require_positions(
         config, {'ict.query_length': config.ict.query_length, f'the blocks of {corpus_path}': corpus.block_length}

@@ -16,7 +16,7 @@ from etils import epath
 
 from realm_tf.artifacts import write_text_whole
 from realm_tf.errors import RealmError
-from realm_tf.files import open_binary
+from realm_tf.files import is_remote, open_binary
 from realm_tf.progress import Progress
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.train_step import Batch
@@ -69,7 +69,7 @@ def run_training(
         _asked_to_stop() as asked_to_stop,
         _one_ahead(make_batch, first_step, steps) as next_batch,
         Progress(name, steps, 'step', initial=first_step) as progress,
-        _metrics_log(directory, first_step, is_chief) as log,
+        _metrics_log(directory, first_step, is_chief, checkpoint_every) as log,
     ):
         for step in range(first_step, steps):
             if is_over():
@@ -131,7 +131,9 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 
 @contextlib.contextmanager
-def _metrics_log(directory: epath.Path, first_step: int, is_chief: bool) -> Iterator[Callable[[int, Mapping], None]]:
+def _metrics_log(
+    directory: epath.Path, first_step: int, is_chief: bool, checkpoint_every: int
+) -> Iterator[Callable[[int, Mapping], None]]:
     """Gives a function that writes the metrics of a step; lines of steps that are made again are dropped."""
     if not is_chief:
         yield lambda step, metrics: None
@@ -140,12 +142,15 @@ def _metrics_log(directory: epath.Path, first_step: int, is_chief: bool) -> Iter
     lines = path.read_text().splitlines() if path.exists() else []
     kept = [line for line in lines if line.endswith('}') and json.loads(line)['step'] <= first_step]
     write_text_whole(path, ''.join(line + '\n' for line in kept))
+    # An object store writes all of a file again.
+    flush_every = checkpoint_every if is_remote(path) else 1
     curves = tf.summary.create_file_writer(str(directory / 'tensorboard'))
     with path.open('a') as lines, curves.as_default():
 
         def log(step: int, metrics: Mapping[str, float]) -> None:
             lines.write(json.dumps({'step': step, **metrics}) + '\n')
-            lines.flush()
+            if step % flush_every == 0:
+                lines.flush()
             for name, value in metrics.items():
                 tf.summary.scalar(name, value, step)
 

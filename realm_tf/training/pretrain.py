@@ -152,7 +152,7 @@ def train(
         def after_step(step: int, asked_to_stop: Callable[[], bool]) -> Mapping[str, float]:
             drift = {}
             if 'candidate_embeddings' in made:
-                drift['drift'] = current.drift(step, made['candidate_ids'], made['candidate_embeddings'])
+                drift = current.drift(step, made['candidate_ids'], made['candidate_embeddings'])
             return drift | refresh.after_step(step, asked_to_stop)
 
         run_training(

@@ -8,7 +8,7 @@ from typing import Any
 from etils import epath
 
 from realm_tf.artifacts import Artifact
-from realm_tf.cadence import Cadence
+from realm_tf.cadence import STEPS_AHEAD, Cadence
 from realm_tf.commands import realm_command
 from realm_tf.config import RefreshConfig
 from realm_tf.errors import RealmError
@@ -34,9 +34,6 @@ from realm_tf.weights.parameters import copied_parameters
 POLL_SECONDS = 0.2
 # The builder yields to the trainer where they share cores.
 NICENESS = 5
-# What is published after a step is found by the batch after the next one, which is trained on two steps later: in
-# pre-training the next one is being made already.
-STEPS_AHEAD = 2
 # In the checkpoints: the step of the index generation in use.
 _GENERATION = 'generation'
 _MOST_DEATHS_IN_A_WAIT = 3

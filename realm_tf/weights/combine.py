@@ -4,7 +4,7 @@ from etils import epath
 
 from realm_tf.artifacts import Artifact, open_artifact, outdated_because
 from realm_tf.errors import RealmError
-from realm_tf.weights.encoder_artifact import KNOWLEDGE_AUGMENTED_ENCODER, Encoder, write_encoder
+from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 
 
 def combine(
@@ -22,8 +22,7 @@ def combine(
       RealmError: if they differ in vocabulary or in the shape of the networks, or the second has no such encoder.
     """
     retriever, reader = Encoder.open(retriever_path), Encoder.open(reader_path)
-    if KNOWLEDGE_AUGMENTED_ENCODER not in reader.artifact.files:
-        raise RealmError(f'{reader_path} has a retriever only: name an encoder that has {KNOWLEDGE_AUGMENTED_ENCODER}.')
+    reader.require_knowledge_augmented_encoder()
     if retriever.vocabulary.digest != reader.vocabulary.digest:
         raise RealmError(f'{retriever_path} and {reader_path} have different vocabularies.')
     if retriever.config.encoder != reader.config.encoder:

@@ -12,6 +12,7 @@ from etils import epath
 
 from realm_tf.artifacts import Artifact, make_artifact, open_artifact
 from realm_tf.config import Config, config_from_dict
+from realm_tf.errors import RealmError
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.models.knowledge_augmented_encoder import KnowledgeAugmentedEncoder
 from realm_tf.text.vocabulary import Vocabulary
@@ -50,6 +51,13 @@ class Encoder:
         artifact = open_artifact(path, KIND)
         config = config_from_dict(artifact.configuration, source=str(artifact.path))
         return cls(artifact, config, Vocabulary.read(artifact.path / VOCABULARY))
+
+    def require_knowledge_augmented_encoder(self) -> None:
+        """Raises a `RealmError` if it has a retriever only, as those of the generations of an index have."""
+        if KNOWLEDGE_AUGMENTED_ENCODER not in self.artifact.files:
+            raise RealmError(
+                f'{self.artifact.path} has a retriever only: name an encoder that has {KNOWLEDGE_AUGMENTED_ENCODER}.'
+            )
 
     def retriever(self, config: Config | None = None) -> DualEncoder:
         """The dual encoder with these parameters; `config` may give another precision or dropout.

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realm_tf.ablation.rows import ROWS, STALER, TRAININGS, rows_named, trainings_of
-from realm_tf.ablation.sizes import Costs, choose_sizes
+from realm_tf.ablation.sizes import Costs, Sizes, choose_sizes
+from realm_tf.cadence import STEPS_AHEAD, Cadence
 from realm_tf.errors import RealmError
 
 seconds = st.floats(0.01, 100)
@@ -33,6 +34,21 @@ def test_a_budget_is_filled_and_not_exceeded_or_refused(costs, hours, seeds):
     # What is left is less than one more step of each pre-training.
     assert 3600 * hours - spent <= seeds * len(TRAININGS) * costs.pretraining_step * (1 + 1e-9)
     assert 1 <= sizes.refreshes <= STALER
+
+
+@given(steps=st.integers(20, 3000), refreshes=st.integers(1, STALER))
+def test_no_more_refreshes_are_made_than_were_chosen(steps, refreshes):
+    sizes = Sizes(steps, refreshes, 20)
+    cadence = Cadence.parse(sizes.refresh_every)
+    made = sum(cadence.includes(step) for step in range(1, steps - STEPS_AHEAD + 1))
+    assert made == sizes.refreshes_made <= refreshes
+
+
+def test_a_row_without_a_training_needs_no_refresh():
+    dear = Costs(pretraining_step=1, finetuning_step=1, embedding=1000, evaluation=1)
+    with pytest.raises(RealmError, match='with one refresh'):
+        choose_sizes(dear, 0.5, 1, rows_named(['realm']))
+    assert choose_sizes(dear, 0.5, 1, rows_named(['start'])).finetuning_steps >= 20
 
 
 def test_a_budget_that_is_too_small_says_what_would_do():

@@ -119,7 +119,7 @@ def test_what_a_checkpoint_goes_on_with_is_kept(run):
         publish(run, step)
     for checkpoint in (20, 25):
         step_directory(run / 'checkpoints', checkpoint).mkdir(parents=True)
-    # The batch after step 20 was made with the generation before it: see refresh.STEPS_AHEAD.
+    # The batch after step 20 was made with the generation before it: see cadence.STEPS_AHEAD.
     assert collected(run, in_use=60) == [10, 20, 40, 50, 60]
 
 
