@@ -20,7 +20,7 @@ from realm_tf.locks import lock
 from realm_tf.training import finetune, ict, loop, runs
 from realm_tf.training.checkpoints import steps_below
 from realm_tf.training.runs import prepare_run
-from realm_tf.weights.encoder_artifact import RETRIEVER
+from realm_tf.weights.encoder_artifact import RETRIEVER, Encoder, write_encoder
 from realm_tf.weights.tensor_files import read_tensors
 
 
@@ -116,6 +116,23 @@ def test_embeddings_of_another_encoder_are_refused(
     import_weights([pretrained_directory], tmp_path / 'encoder', other, random=True)
     with pytest.raises(RealmError, match='was not made from the encoder'):
         finetune.train(tiny_corpus, tmp_path / 'encoder', tiny_embeddings, tiny_index, [], tmp_path, other, inputs={})
+
+
+def test_ict_refuses_an_encoder_without_a_reader_at_once(tmp_path, tiny_corpus, tiny_encoder, tiny_config):
+    whole = Encoder.open(tiny_encoder)
+    write_encoder(
+        tmp_path / 'encoder',
+        configuration=whole.artifact.configuration,
+        vocabulary=whole.vocabulary,
+        retriever=whole.retriever(),
+        knowledge_augmented_encoder=None,
+        inputs={},
+        step=0,
+    )
+    run = prepared(tmp_path / 'run', 'encoder', tiny_config, 'ict')
+    with pytest.raises(RealmError, match='has a retriever only: name an encoder that has'):
+        ict.train(tiny_corpus, tmp_path / 'encoder', run, tiny_config)
+    assert not (run / 'metrics.jsonl').exists()
 
 
 def test_a_run_with_other_settings_is_not_thrown_away_unasked(tmp_path, tiny_config):
