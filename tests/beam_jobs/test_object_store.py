@@ -36,7 +36,7 @@ def bucket(tmp_path_factory, vocabulary_path) -> pathlib.Path:
 
 def test_the_artefacts_are_those_made_on_a_disk(bucket, tiny_corpus, tiny_spans, tiny_encoder, tiny_embeddings):
     settings = ('--preset', 'tiny', '--set', 'encoder.dropout=0.0', '--set', 'corpus.block_length=48')
-    texts = ('--input', 'gs://bucket/documents.jsonl.bz2', '--vocabulary', 'gs://bucket/vocab.txt')
+    texts = ('--input', 'gs://bucket/documents*.bz2', '--vocabulary', 'gs://bucket/vocab.txt')
     corpus = ('--corpus', 'gs://bucket/corpus')
     run_on_store(bucket.parent, 'build_corpus', *texts, '--output', 'gs://bucket/corpus', *settings)
     run_on_store(bucket.parent, 'tag_spans', *corpus, '--output', 'gs://bucket/spans', *settings)
