@@ -228,7 +228,7 @@ def train(
             first_step=first_step,
             after_step=after_step,
             **({'is_over': selection.is_over} if selection else {}),
-            is_chief=chief,
+            strategy=strategy,
         )
         if not chief:
             return None

@@ -96,7 +96,7 @@ def train(
         checkpoints=checkpoints,
         checkpoint_every=config.ict.checkpoint_every,
         first_step=first_step,
-        is_chief=is_chief(strategy),
+        strategy=strategy,
     )
     if not is_chief(strategy):
         return None

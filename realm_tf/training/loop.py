@@ -19,6 +19,7 @@ from realm_tf.errors import RealmError
 from realm_tf.files import is_remote, open_binary
 from realm_tf.progress import Progress
 from realm_tf.training.checkpoints import Checkpoints
+from realm_tf.training.strategies import in_any_worker, is_chief
 from realm_tf.training.train_step import Batch
 
 _STOPPING = (
@@ -38,7 +39,7 @@ def run_training(
     first_step: int,
     after_step: Callable[[int, Callable[[], bool]], Mapping[str, float]] = lambda step, asked_to_stop: {},
     is_over: Callable[[], bool] = lambda: False,
-    is_chief: bool = True,
+    strategy: tf.distribute.Strategy,
 ) -> None:
     """Trains from `first_step` to `steps`, one batch ahead on the host.
 
@@ -59,20 +60,22 @@ def run_training(
       after_step: called with the number of steps made, and a function that says whether the training was asked to
         stop, which whatever waits must heed; what it returns is added to the metrics.
       is_over: whether the training ends before its last step; asked before each.
-      is_chief: whether this process writes metrics and checkpoints; of several workers one does.
+      strategy: where it runs; of several workers one writes metrics and checkpoints, and if one is asked to stop, or is
+        over, all end after the same step.
 
     Raises:
       RealmError: if the loss is not finite; the batch is written aside.
       KeyboardInterrupt: if a signal asked for the end.
     """
+    chief, anywhere = is_chief(strategy), in_any_worker(strategy)
     with (
         _asked_to_stop() as asked_to_stop,
         _one_ahead(make_batch, first_step, steps) as next_batch,
         Progress(name, steps, 'step', initial=first_step) as progress,
-        _metrics_log(directory, first_step, is_chief, checkpoint_every) as log,
+        _metrics_log(directory, first_step, chief, checkpoint_every) as log,
     ):
         for step in range(first_step, steps):
-            if is_over():
+            if anywhere(is_over()):
                 break
             started = time.monotonic()
             batch = next_batch(step)
@@ -84,8 +87,8 @@ def run_training(
             timing = {'seconds': seconds, 'waited_seconds': waited, 'waited_share': waited / seconds}
             log(step + 1, metrics | timing | after_step(step + 1, asked_to_stop))
             progress.advance(1, loss=metrics['loss'])
-            stopping = asked_to_stop()
-            if is_chief and ((step + 1) % checkpoint_every == 0 or stopping):
+            stopping = anywhere(asked_to_stop())
+            if chief and ((step + 1) % checkpoint_every == 0 or stopping):
                 checkpoints.save(step + 1)
             if stopping:
                 checkpoints.wait()
@@ -132,10 +135,10 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 @contextlib.contextmanager
 def _metrics_log(
-    directory: epath.Path, first_step: int, is_chief: bool, checkpoint_every: int
+    directory: epath.Path, first_step: int, writes: bool, checkpoint_every: int
 ) -> Iterator[Callable[[int, Mapping], None]]:
     """Gives a function that writes the metrics of a step; lines of steps that are made again are dropped."""
-    if not is_chief:
+    if not writes:
         yield lambda step, metrics: None
         return
     path = directory / 'metrics.jsonl'

@@ -165,7 +165,7 @@ def train(
             checkpoint_every=settings.checkpoint_every,
             first_step=first_step,
             after_step=after_step,
-            is_chief=chief,
+            strategy=strategy,
         )
     if not chief:
         return None

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -65,6 +66,30 @@ def require_shapes(config: Config, strategy: tf.distribute.Strategy) -> None:
 def is_in_one_process(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process runs all replicas; with several workers, each runs its own."""
     return not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def in_any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
+    """Gives a function that says whether something is so in any worker.
+
+    Of several workers each calls it at the same places of its training, and waits for the others there.
+    """
+    if is_in_one_process(strategy):
+        return bool
+
+    def on_replica(here):
+        # On the replica's device, by which the others are found.
+        here = tf.identity(here)
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, here)
+
+    @tf.function
+    def in_workers(here):
+        return strategy.run(on_replica, args=(here,))
+
+    def anywhere(here: bool) -> bool:
+        summed = in_workers(tf.constant(float(here)))
+        return bool(strategy.experimental_local_results(summed)[0].numpy() > 0)
+
+    return anywhere
 
 
 def _require_workers() -> None:

@@ -3,13 +3,16 @@
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
+from realm_tf.training.checkpoints import steps_below
 from realm_tf.weights.encoder_artifact import RETRIEVER
 from realm_tf.weights.tensor_files import read_tensors
 
@@ -26,21 +29,24 @@ def free_ports(number):
     return ports
 
 
-def start(corpus, encoder, run, strategy, environment=None):
+def start(corpus, encoder, run, strategy, environment=None, steps=4):
     command = [sys.executable, str(pathlib.Path(__file__).with_name('worker.py'))]
-    command += [str(corpus), str(encoder), str(run), strategy]
+    command += [str(corpus), str(encoder), str(run), strategy, str(steps)]
     path = {'PYTHONPATH': str(ROOT)}
     return subprocess.Popen(command, cwd=ROOT, env=os.environ | path | (environment or {}))
 
 
+def start_two(corpus, encoder, run, **named):
+    """Starts two workers that train together, the chief first."""
+    workers = [f'localhost:{port}' for port in free_ports(2)]
+    tasks = [{'cluster': {'worker': workers}, 'task': {'type': 'worker', 'index': index}} for index in range(2)]
+    return [start(corpus, encoder, run, 'multiworker', {'TF_CONFIG': json.dumps(task)}, **named) for task in tasks]
+
+
 @pytest.mark.slow
 def test_two_workers_equal_one(tiny_corpus, tiny_encoder, tmp_path):
-    workers = [f'localhost:{port}' for port in free_ports(2)]
     processes = [start(tiny_corpus, tiny_encoder, tmp_path / 'alone', 'default')]
-    for index in range(2):
-        task = {'cluster': {'worker': workers}, 'task': {'type': 'worker', 'index': index}}
-        environment = {'TF_CONFIG': json.dumps(task)}
-        processes.append(start(tiny_corpus, tiny_encoder, tmp_path / 'together', 'multiworker', environment))
+    processes += start_two(tiny_corpus, tiny_encoder, tmp_path / 'together')
     try:
         assert [process.wait(timeout=180) for process in processes] == [0, 0, 0]
     finally:
@@ -54,3 +60,22 @@ def test_two_workers_equal_one(tiny_corpus, tiny_encoder, tmp_path):
     one, other = (read_tensors(run / 'encoder' / RETRIEVER) for run in runs)
     for name, values in one.items():
         np.testing.assert_allclose(other[name], values, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_two_workers_of_which_one_is_stopped_end_after_the_same_step(tiny_corpus, tiny_encoder, tmp_path):
+    run, steps = tmp_path / 'run', 2000
+    metrics = run / 'metrics.jsonl'
+    processes = start_two(tiny_corpus, tiny_encoder, run, steps=steps)
+    try:
+        while not (metrics.exists() and metrics.read_text().count('\n') >= 3):
+            assert [process.poll() for process in processes] == [None, None]
+            time.sleep(0.05)
+        # The one that writes nothing.
+        processes[1].terminate()
+        assert [process.wait(timeout=60) for process in processes] == [-signal.SIGINT, -signal.SIGINT]
+    finally:
+        for process in processes:
+            process.kill()
+    made = metrics.read_text().count('\n')
+    assert steps_below(run / 'checkpoints')[-1] == made < steps
