@@ -60,14 +60,14 @@ READER = {
     'objective': 'reader',
     'batch_size': 8,
     'num_candidates': 1000,
-    'epochs': 1,
+    'epochs': 2,
     'measure_every': 200,
     'checkpoint_every': 100,
     'optimizer.learning_rate': 6e-5,
     'optimizer.warmup_steps': 40,
 }
 # Before the question sets, where --read-first is given.
-FIRST = READER | {'objective': 'joint', 'answer_match': 'document', 'measure_every': 500}
+FIRST = READER | {'objective': 'joint', 'answer_match': 'document', 'epochs': 1, 'measure_every': 500}
 # A question of SQuAD is about a sentence or two of a paragraph: an embedding of all of it says little of them.
 SQUAD = {'corpus.block_length': 64, 'corpus.overlap': 1, 'corpus.num_shards': 4}
 # Each question's own paragraph is known.
@@ -95,7 +95,7 @@ SQUAD_RETRIEVER = RETRIEVER | {
 @click.option(
     '--retrievers', type=click.IntRange(min=1), default=4, show_default=True, help='Trainings of the retriever.'
 )
-@click.option('--reader-steps', type=int, help='Steps of the reader; unset: one epoch.')
+@click.option('--reader-steps', type=int, help='Steps of the reader; unset: two epochs.')
 @click.pass_context
 def main(context, documents, sets, tests, first_read, workdir, assignments, workers, retrievers, reader_steps):
     """Fine-tunes and evaluates on question sets, over one corpus."""
