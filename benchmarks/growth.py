@@ -186,7 +186,7 @@ def draw(rows: Sequence[Growth], path: str) -> None:
             sizes, seconds = (np.divide(values, values[0]) for values in (growth.sizes, growth.seconds))
             axes.plot(sizes, seconds, marker='.', label=f'{growth.what}, by {growth.by}: {growth.exponent:.2f}')
         axes.set(xscale='log', yscale='log', xlabel='size, to the smallest', ylabel='seconds, to those of the smallest')
-        axes.axline((1, 1), slope=1, color='grey', linestyle=':')
+        axes.axline((1, 1), (2, 2), color='grey', linestyle=':')
         axes.grid(which='both', alpha=0.3)
         axes.legend(fontsize='small')
 
