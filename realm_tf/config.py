@@ -245,7 +245,7 @@ class IndexConfig:
     )
     recall_at: PositiveInt = _setting(8, 'The k of the recall@k.')
     recall: Share = _setting(0.95, 'Recall@k that search is tuned to reach, looking no further than that takes.')
-    minimum_recall: Share = _setting(0.9, 'Measured recall@k below which the index is not published.')
+    minimum_recall: NonNegativeFloat = _setting(0.9, 'Measured recall@k below which the index is not published.')
 
 
 @_section

@@ -15,7 +15,7 @@ from realm_tf.corpus.duplicates import hashes_of_blocks
 from realm_tf.embedding.reuse import ReusableEmbeddings
 from realm_tf.environment import assume_frozen_weights
 from realm_tf.errors import RealmError
-from realm_tf.text.packing import pack_documents, title_limit
+from realm_tf.text.packing import pack_pairs, title_limit
 from realm_tf.text.ragged import Ragged
 
 # Batches are padded to a multiple of this, so that a device sees few shapes: of attention, where padding is skipped.
@@ -108,7 +108,8 @@ class BlockEmbedder:
             return np.concatenate(
                 [self._embed_rows(titles.take(half), bodies.take(half), length, counts) for half in halves]
             )
-        packed = pack_documents(titles, bodies, length, self._corpus.vocabulary)
+        # Not as documents of this length: their titles would be cut again, for the shorter room.
+        packed = pack_pairs(titles, bodies, length, self._corpus.vocabulary)
         try:
             # [batch, dimension]
             embedded = self._embed_document(token_ids=packed.token_ids, segment_ids=packed.segment_ids)['embedding']

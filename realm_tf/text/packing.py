@@ -34,7 +34,7 @@ class Packed(NamedTuple):
 
 
 def title_limit(length: int) -> int:
-    """The most wordpieces kept of a title in a document packed in `length`, so that no title crowds out its body."""
+    """The most wordpieces kept of a title where documents have at most `length`: none crowds out its body."""
     return min(MAX_TITLE_LENGTH, (length - NUM_SPECIAL) // 2)
 
 

@@ -153,8 +153,9 @@ def embedded_directly(corpus, encoder):
     rows = []
     for id, length in enumerate(store.lengths()):
         block = np.array([id])
-        packed = pack_documents(store.title_ids(block), store.body_ids(block), int(length), store.vocabulary)
-        rows.append(model(token_ids=packed.token_ids, segment_ids=packed.segment_ids)['embedding'].numpy()[0])
+        packed = pack_documents(store.title_ids(block), store.body_ids(block), store.block_length, store.vocabulary)
+        inputs = {'token_ids': packed.token_ids[:, :length], 'segment_ids': packed.segment_ids[:, :length]}
+        rows.append(model(**inputs)['embedding'].numpy()[0])
     return np.stack(rows)
 
 

@@ -245,7 +245,6 @@ def test_sections_limit_documents_and_relations(tmp_path):
         ({'sections': ('Goverment',)}, "no section 'Goverment'"),
         ({'phrasings': 9}, 'phrasings is 9; it can be 1 to 4'),
         ({'held_out_share': 1.0}, 'between 0 and 1'),
-        ({'max_countries': 0}, 'at least one country'),
         ({'countries_first': ('Urugay',)}, "no country 'Urugay'"),
         ({'max_countries': 1}, 'Raise quickstart.max_countries'),
     ],

@@ -18,7 +18,7 @@ from realm_tf.corpus.block_store import Block, BlockStore, write_blocks
 from realm_tf.corpus.span_store import SpanStore
 from realm_tf.errors import RealmError
 from realm_tf.search.index import build_index
-from realm_tf.text.packing import MAX_TITLE_LENGTH, pack_documents
+from realm_tf.text.packing import pack_documents, title_limit
 from realm_tf.text.ragged import Ragged
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.training.current_index import CurrentIndex
@@ -191,7 +191,7 @@ def test_every_part_of_the_inputs_is_cut_to_its_room(vocabulary, lengths, senten
     }
     for row, block in enumerate(np.pad(retrieved, ((0, 0), (1, 0)), constant_values=-1).reshape(-1)):
         of_title, of_body = (0, 0) if block < 0 else lengths[block]
-        of_title = min(of_title, BLOCK_LENGTH - 3, MAX_TITLE_LENGTH)
+        of_title = min(of_title, title_limit(BLOCK_LENGTH))
         in_document = [0, of_title, min(of_body, BLOCK_LENGTH - 3 - of_title), 2]
         of_sentence = min(sentence_lengths[row // 3], QUERY_LENGTH - 2)
         in_joint = [of_sentence, 0, min(of_body, BLOCK_LENGTH - 2), 2]
