@@ -13,7 +13,7 @@ from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, Block, BlockSt
 
 def random_blocks(corpus: BlockStore, number: int) -> np.ndarray:
     """So many of its blocks, the same ones every time, in order: ids, int64 `[number]`; all of them if it has fewer."""
-    return np.sort(np.random.default_rng(0).permutation(len(corpus))[:number])
+    return np.sort(np.random.default_rng(0).choice(len(corpus), min(number, len(corpus)), replace=False))
 
 
 def write_sample(corpus: BlockStore, ids: np.ndarray, path: pathlib.Path) -> Artifact:

@@ -29,6 +29,7 @@ import click
 from benchmarks.machine import machine
 from realm_tf.commands import refuse_options_before_subcommand, run_realm, setting_arguments
 from realm_tf.evaluation.report import comparison_table
+from realm_tf.files import read_json_lines
 from realm_tf.quickstart.minilm import minilm_directory
 
 # Blocks of about a hundred words, and MiniLM's own space.
@@ -245,7 +246,7 @@ class Experiment:
         """Prints what was measured, and what the steps of each training took."""
         print(f'\n{machine()}')
         for run in self._runs:
-            lines = [json.loads(line) for line in (self._at(run) / 'metrics.jsonl').read_text().splitlines()]
+            lines = read_json_lines(self._at(run) / 'metrics.jsonl')
             seconds = sum(line['seconds'] for line in lines)
             retrieval = sum(line['retrieval_seconds'] for line in lines)
             print(

@@ -30,6 +30,7 @@ from benchmarks.machine import machine
 from benchmarks.pictures import picture
 from realm_tf.artifacts import MANIFEST, file_checksum, write_text_whole
 from realm_tf.commands import run_realm, setting_arguments
+from realm_tf.files import read_json_lines
 from realm_tf.quickstart.minilm import minilm_directory
 from realm_tf.training.checkpoints import step_directory, steps_below
 from realm_tf.training.generations import generation_of_step
@@ -199,7 +200,7 @@ class Experiment:
 
     def metrics(self, name: str) -> list[dict]:
         """What a training wrote at every step."""
-        return [json.loads(line) for line in (self._at(name) / 'metrics.jsonl').read_text().splitlines()]
+        return read_json_lines(self._at(name) / 'metrics.jsonl')
 
     def _pretraining(self, encoder: str, start: str, output: str, chosen: Mapping) -> list:
         return [

@@ -212,12 +212,12 @@ def make_artifact(
     recipe = {'kind': kind, 'configuration': configuration, 'inputs': dict(inputs)}
     require_room(path)
 
+    if _digest_at(path) in {*' '.join(inputs.values()).split(), *(artifact.digest for artifact in read)}:
+        raise RealmError(
+            f'{path} is what the new artefact would be made from, and cannot be replaced by it. Name another directory.'
+        )
+
     def refuse_to_replace() -> None:
-        if _digest_at(path) in {*' '.join(inputs.values()).split(), *(artifact.digest for artifact in read)}:
-            raise RealmError(
-                f'{path} is what the new artefact would be made from, and cannot be replaced by it. '
-                'Name another directory.'
-            )
         if not overwrite and (path / MANIFEST).exists():
             reason = outdated_because(path, kind, configuration, inputs)
             if reason is not None:

@@ -5,7 +5,6 @@ settled there.
 """
 
 import dataclasses
-import json
 import multiprocessing
 import os
 import pathlib
@@ -22,6 +21,7 @@ from realm_tf.config import Config, recipe
 from realm_tf.corpus.arrow_shards import shard_name
 from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, Block, BlockStore, write_blocks
 from realm_tf.errors import RealmError
+from realm_tf.files import read_json_lines
 from realm_tf.planning.plan import BuiltIndex
 from realm_tf.search import embeddings
 from realm_tf.text.vocabulary import Vocabulary
@@ -170,8 +170,8 @@ def seconds_of_step(run: pathlib.Path) -> float:
       RealmError: if it has none.
     """
     file = run / 'metrics.jsonl'
-    lines = file.read_text().splitlines() if file.exists() else []
-    seconds = [entry['seconds'] for entry in map(json.loads, lines) if 'seconds' in entry]
+    entries = read_json_lines(file) if file.exists() else []
+    seconds = [entry['seconds'] for entry in entries if 'seconds' in entry]
     if not seconds:
         raise RealmError(f'{file} tells of no step. Name the directory of a training run, or give --seconds-per-step.')
     return float(np.median(seconds))
