@@ -10,7 +10,8 @@ times, by different seeds, and their mean is taken a part of the way back to Min
 it finds. With --read-first FILE, a file in the form of SQuAD, the reader, and the first of the retrievers, begin with
 its questions over its own paragraphs: a reader that has learnt what an answer is learns the rest sooner. The best
 weights are chosen by the development questions, so that the figures on these are a little too good; name sets that
-nothing was chosen by with --test. All rows of a table have the same reader.
+nothing was chosen by with --test, such as webquestions=jsonl:webquestions.test.jsonl. All rows of a table have the same
+reader.
 
     python -m benchmarks.open_domain squad --train train.json --evaluate new_wiki.json --workdir squad-open
 
@@ -86,7 +87,9 @@ SQUAD_RETRIEVER = RETRIEVER | {
 @click.group(invoke_without_command=True)
 @click.option('--documents', help='Documents to build the corpus from.')
 @click.option('--questions', 'sets', multiple=True, metavar='NAME=FORMAT:FILE', help='A training set; again for more.')
-@click.option('--test', 'tests', multiple=True, metavar='NAME=FORMAT:FILE', help='Questions that are only measured.')
+@click.option(
+    '--test', 'tests', multiple=True, metavar='NAME=FORMAT:FILE', help='A set that is only measured; again for more.'
+)
 @click.option('--read-first', 'first_read', metavar='FILE', help='SQuAD v1.1 that is trained on before the sets.')
 @click.option('--workdir', type=click.Path(path_type=pathlib.Path), help='Directory for everything.')
 @click.option(
@@ -125,9 +128,9 @@ def main(context, documents, sets, tests, first_read, workdir, assignments, work
     for name in names:
         experiment.evaluate(trained, 'knowledge', f'{name}/dev.jsonl', f'{name}-dev')
     for given in tests:
-        name = experiment.questions(given, dev=False)
-        development = f'{name.removesuffix("-test")}-dev'
-        experiment.evaluate(trained, 'knowledge', f'{name}/train.jsonl', name, development)
+        asked = experiment.questions(given, 'tests', dev=False)
+        name = pathlib.PurePath(asked).name
+        experiment.evaluate(trained, 'knowledge', f'{asked}/train.jsonl', f'{name}-test', f'{name}-dev')
     experiment.print_tables()
 
 
@@ -196,13 +199,13 @@ class Experiment:
         )
         self._realm('index', '--embeddings', embeddings, '--output', index)
 
-    def questions(self, given: str, *, dev: bool) -> str:
-        """Makes question files of `NAME=FORMAT:FILE`, and gives the name."""
+    def questions(self, given: str, below: str = '', *, dev: bool) -> str:
+        """Makes question files of `NAME=FORMAT:FILE`, and gives the directory that they are in, named so."""
         name, _, rest = given.partition('=')
         form, _, file = rest.partition(':')
-        split = '--dev' if dev else '--no-dev'
-        self._realm('questions', '--from', file, '--format', form, split, '--output', self._at(name), '--overwrite')
-        return name
+        split, made = '--dev' if dev else '--no-dev', self._at(below, name)
+        self._realm('questions', '--from', file, '--format', form, split, '--output', made, '--overwrite')
+        return str(made.relative_to(self._directory))
 
     def train(
         self, corpus: str, names: Sequence[str], run: str, settings: Mapping, start: str | None = None, seed: int = 0

@@ -79,7 +79,8 @@ def _ablate(
     seeds: int,
     rows: Sequence[Row],
 ) -> epath.Path:
-    _require_same(output, config, questions, **vars(inputs))
+    asked = {'budget_hours': budget_hours, 'seeds': seeds, 'rows': [row.directory for row in rows]}
+    _require_same(output, config, asked, questions, **vars(inputs))
     _write_split(questions, output)
     stages = _Stages(inputs, output, config.seed)
     sizes = _sizes(stages, output, budget_hours, seeds, rows)
@@ -213,12 +214,11 @@ def _require_plain_finetuning(config: Config) -> None:
 def _sizes(stages: _Stages, output: epath.Path, budget_hours: float, seeds: int, rows: Sequence[Row]) -> Sizes:
     """The sizes, chosen once: what an interrupted command chose stays."""
     path = output / 'sizes.json'
-    chosen_for = {'budget_hours': budget_hours, 'seeds': seeds, 'rows': [row.directory for row in rows]}
-    if path.exists() and (saved := json.loads(path.read_text()))['for'] == chosen_for:
-        return Sizes(**saved['sizes'])
+    if path.exists():
+        return Sizes(**json.loads(path.read_text())['sizes'])
     costs = _measure(stages, output)
     sizes = choose_sizes(costs, budget_hours, seeds, rows)
-    write_text_whole(path, json.dumps({'for': chosen_for, 'costs': vars(costs), 'sizes': vars(sizes)}, indent=2))
+    write_text_whole(path, json.dumps({'costs': vars(costs), 'sizes': vars(sizes)}, indent=2))
     return sizes
 
 
@@ -245,7 +245,9 @@ def _timed(function):
 
 
 def _seconds_a_step(run: epath.Path) -> float:
-    return statistics.median(line['seconds'] for line in read_json_lines(run / 'metrics.jsonl')[_WARM_UP:])
+    # Of few questions a fine-tuning may have no more steps than those in which TensorFlow compiles.
+    lines = read_json_lines(run / 'metrics.jsonl')
+    return statistics.median(line['seconds'] for line in lines[_WARM_UP:] or lines[-1:])
 
 
 def _write_split(questions: epath.PathLike, output: epath.Path) -> None:
@@ -258,13 +260,22 @@ def _write_split(questions: epath.PathLike, output: epath.Path) -> None:
 
 
 def _require_same(
-    output: epath.Path, config: Config, questions: epath.PathLike, **artifacts: epath.PathLike | None
+    output: epath.Path, config: Config, asked: Mapping, questions: epath.PathLike, **artifacts: epath.PathLike | None
 ) -> None:
-    """Writes down what the directory is made from; refuses one that was made from something else."""
+    """Writes down what the directory is made from; refuses one that was made from something else.
+
+    The sizes of all trainings follow from the budget, the seeds and the rows: with others of these, none is kept.
+    """
     digests = input_digests(**artifacts) | {'questions': file_checksum(questions)}
-    recipe = json.dumps({'inputs': digests, 'configuration': config_to_dict(config)}, indent=2)
+    recipe = {'inputs': digests, 'configuration': config_to_dict(config), 'asked': dict(asked)}
     path = output / 'ablations.json'
-    if path.exists() and path.read_text() != recipe:
+    if path.exists() and (there := json.loads(path.read_text())) != recipe:
+        if there | {'asked': recipe['asked']} == recipe:
+            was = ', '.join(f'{name} = {value}' for name, value in there['asked'].items())
+            raise RealmError(
+                f'{output} holds ablations with {was}, from which the sizes of its trainings follow. Give the same, or '
+                'name another directory.'
+            )
         raise RealmError(f'{output} holds ablations of other inputs or settings. Name another directory.')
-    write_text_whole(path, recipe)
+    write_text_whole(path, json.dumps(recipe, indent=2))
     write_text_whole(output / 'config.yaml', to_yaml(config))

@@ -232,7 +232,7 @@ def read_countries() -> list[Country]:
 def _package_directory() -> epath.Path:
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
-        raise RealmError('The World Factbook is not installed: pip install "realm-tf[demo]".')
+        raise RealmError('The World Factbook is not installed: pip install ".[demo]" in a checkout.')
     return epath.Path(found.submodule_search_locations[0])
 
 

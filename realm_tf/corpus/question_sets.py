@@ -82,7 +82,7 @@ def read_natural_questions(path: epath.Path) -> QuestionFile:
             example = json.loads(line)
             answers = _short_answers(example)
             return [question_of({'question': example['question_text'], 'answer': answers}, number)] if answers else []
-        except (KeyError, TypeError, IndexError, RecursionError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (LookupError, TypeError, AttributeError, RecursionError, json.JSONDecodeError, UnicodeError) as error:
             raise ValueError(f'it is no example of Natural Questions ({type(error).__name__}: {error})') from None
 
     lines = enumerate(_lines(path), start=1)

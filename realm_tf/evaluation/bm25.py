@@ -27,7 +27,7 @@ def bm25(corpus: BlockStore, questions: Sequence[str], k: int) -> Retrieved:
         import bm25s
         import Stemmer
     except ImportError as error:
-        raise RealmError(f"BM25 needs bm25s and PyStemmer: pip install 'realm-tf[bm25]' ({error}).") from error
+        raise RealmError(f"BM25 needs bm25s and PyStemmer: pip install '.[bm25]' in a checkout ({error}).") from error
     rows = np.arange(len(corpus))
     texts = [f'{title} {text}' for title, text in zip(corpus.titles(rows), corpus.texts(rows), strict=True)]
     how = {'stopwords': 'en', 'stemmer': Stemmer.Stemmer('english'), 'show_progress': False}

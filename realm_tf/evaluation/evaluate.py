@@ -111,15 +111,14 @@ def evaluate_retriever(
     """
     corpus = BlockStore.open(corpus_path)
     embeddings = _embeddings_of_corpus(corpus, embeddings_path)
-    searcher = ExactSearcher.build(embeddings.shards)
-    encoder = Encoder.open(encoder_path)
-    found = _found_by_encoder(encoder, corpus, embeddings, searcher, questions, config)
-    labels = _Labels(corpus, questions, config)
-    metrics = labels.counts() | labels.recall(found, labels.hits(found))
     with make_artifact(
         output, KIND, configuration=recipe(config, *RECIPE), inputs=inputs, overwrite=overwrite
     ) as draft:
-        _write(draft, metrics)
+        searcher = ExactSearcher.build(embeddings.shards)
+        encoder = Encoder.open(encoder_path)
+        found = _found_by_encoder(encoder, corpus, embeddings, searcher, questions, config)
+        labels = _Labels(corpus, questions, config)
+        _write(draft, labels.counts() | labels.recall(found, labels.hits(found)))
     return open_artifact(output, KIND)
 
 
@@ -172,71 +171,71 @@ def evaluate_model(
         require_fit(settings_named(theirs, _OF_CONFIDENCE), config, calibration.path, again)
     searcher = open_index(index_path, embeddings.artifact)
     predictor = Predictor.of_model(model, corpus, embeddings, searcher, config)
-    texts = [question.text for question in questions]
-
-    # Retrieval.
-    queries = predictor.embed(texts)
-    k = max(RECALL_AT)
-    runs = {MODEL: predictor.retrieve(queries, k)}
-    if compared.encoder_path is not None:
-        of_encoder, search = embeddings, searcher
-        if compared.embeddings_path is not None:
-            of_encoder = _embeddings_of_corpus(corpus, compared.embeddings_path)
-            search = ExactSearcher.build(of_encoder.shards)
-        encoder = Encoder.open(compared.encoder_path)
-        # Its own network, and questions as the model is asked them.
-        as_asked = dataclasses.replace(encoder.config, precision=config.precision, finetune=config.finetune)
-        runs[START] = _found_by_encoder(encoder, corpus, of_encoder, search, questions, as_asked)
-    if compared.bm25:
-        runs[BM25] = bm25(corpus, texts, k)
-    if START in runs and BM25 in runs:
-        runs[FUSION] = fused([runs[START], runs[BM25]])
-    if BM25 in runs:
-        runs[HYBRID] = fused([runs[BM25], runs[MODEL]])
-    if not retrieval_only:
-        # The null document alone: a reader that points at its answer finds none there.
-        runs[CLOSED_BOOK] = Retrieved(
-            np.full((len(texts), 1), -1, np.int64), np.full((len(texts), 1), -np.inf, np.float32)
-        )
-    labels = _Labels(corpus, questions, config)
-    hits = {name: labels.hits(run) for name, run in runs.items()}
-    rows = {name: labels.recall(run, hits[name]) for name, run in runs.items()}
-    # What each is right about, bool [questions].
-    outcomes = {name: {'recall@5': of_run[:, :5].any(axis=1)} for name, of_run in hits.items()}
-
-    # Reading.
-    records, of_answers = [], {}
-    if not retrieval_only:
-        blocks = {name: run.block_ids[:, : config.finetune.reader_blocks] for name, run in runs.items()}
-        predictions = _read(predictor, texts, queries, blocks)
-        for name in runs:
-            rows[name] |= _answer_metrics(predictions[name], questions, config.seed)
-            outcomes[name]['exact_match'] = _right(predictions[name], questions)
-        records = _records(corpus, questions, predictions[MODEL])
-        confidences, right = [record['confidence'] for record in records], outcomes[MODEL]['exact_match']
-        of_answers = {
-            'reader_oracle': labels.oracle(runs[MODEL]),
-            'risk_coverage': risk_coverage_curve(confidences, right),
-            'area_under_risk_coverage': area_under_curve(confidences, right),
-        }
-        if calibration is not None:
-            of_answers['abstention'] = _abstention(calibration, confidences, right)
-
-    for name in rows.keys() - {MODEL}:
-        for metric, values in outcomes[name].items():
-            gain = outcomes[MODEL][metric].astype(float) - values.astype(float)
-            rows[name][f'{metric}_gain_interval_95'] = bootstrap_interval(gain, config.seed)
-    metrics = {
-        **rows[MODEL],
-        **labels.counts(),
-        **of_answers,
-        'by_question_word': _by_question_word(questions, outcomes[MODEL]),
-        'comparison': rows,
-    }
-
     with make_artifact(
         output, KIND, configuration=recipe(config, *RECIPE), inputs=inputs, overwrite=overwrite
     ) as draft:
+        texts = [question.text for question in questions]
+
+        # Retrieval.
+        queries = predictor.embed(texts)
+        k = max(RECALL_AT)
+        runs = {MODEL: predictor.retrieve(queries, k)}
+        if compared.encoder_path is not None:
+            of_encoder, search = embeddings, searcher
+            if compared.embeddings_path is not None:
+                of_encoder = _embeddings_of_corpus(corpus, compared.embeddings_path)
+                search = ExactSearcher.build(of_encoder.shards)
+            encoder = Encoder.open(compared.encoder_path)
+            # Its own network, and questions as the model is asked them.
+            as_asked = dataclasses.replace(encoder.config, precision=config.precision, finetune=config.finetune)
+            runs[START] = _found_by_encoder(encoder, corpus, of_encoder, search, questions, as_asked)
+        if compared.bm25:
+            runs[BM25] = bm25(corpus, texts, k)
+        if START in runs and BM25 in runs:
+            runs[FUSION] = fused([runs[START], runs[BM25]])
+        if BM25 in runs:
+            runs[HYBRID] = fused([runs[BM25], runs[MODEL]])
+        if not retrieval_only:
+            # The null document alone: a reader that points at its answer finds none there.
+            runs[CLOSED_BOOK] = Retrieved(
+                np.full((len(texts), 1), -1, np.int64), np.full((len(texts), 1), -np.inf, np.float32)
+            )
+        labels = _Labels(corpus, questions, config)
+        hits = {name: labels.hits(run) for name, run in runs.items()}
+        rows = {name: labels.recall(run, hits[name]) for name, run in runs.items()}
+        # What each is right about, bool [questions].
+        outcomes = {name: {'recall@5': of_run[:, :5].any(axis=1)} for name, of_run in hits.items()}
+
+        # Reading.
+        records, of_answers = [], {}
+        if not retrieval_only:
+            blocks = {name: run.block_ids[:, : config.finetune.reader_blocks] for name, run in runs.items()}
+            predictions = _read(predictor, texts, queries, blocks)
+            for name in runs:
+                rows[name] |= _answer_metrics(predictions[name], questions, config.seed)
+                outcomes[name]['exact_match'] = _right(predictions[name], questions)
+            records = _records(corpus, questions, predictions[MODEL])
+            confidences, right = [record['confidence'] for record in records], outcomes[MODEL]['exact_match']
+            of_answers = {
+                'reader_oracle': labels.oracle(runs[MODEL]),
+                'risk_coverage': risk_coverage_curve(confidences, right),
+                'area_under_risk_coverage': area_under_curve(confidences, right),
+            }
+            if calibration is not None:
+                of_answers['abstention'] = _abstention(calibration, confidences, right)
+
+        for name in rows.keys() - {MODEL}:
+            for metric, values in outcomes[name].items():
+                gain = outcomes[MODEL][metric].astype(float) - values.astype(float)
+                rows[name][f'{metric}_gain_interval_95'] = bootstrap_interval(gain, config.seed)
+        metrics = {
+            **rows[MODEL],
+            **labels.counts(),
+            **of_answers,
+            'by_question_word': _by_question_word(questions, outcomes[MODEL]),
+            'comparison': rows,
+        }
+
         if records:
             _write_lines(draft.path / PREDICTIONS, records)
         write_trec_run(draft.path / 'run.trec', runs[MODEL], 'realm', _BLOCKS_OF_A_RUN)

@@ -68,9 +68,8 @@ def test_rows_are_trained_and_a_second_run_makes_nothing_again(inputs, news):
     # The sizes that a budget would have given: with a small one, all stages are run all the same.
     output.mkdir()
     rows = rows_named(['realm', 'reset-retriever', 'start'])
-    chosen_for = {'budget_hours': 0.1, 'seeds': 1, 'rows': [row.directory for row in rows]}
     sizes = {'pretraining_steps': 4, 'refreshes': 1, 'finetuning_steps': 2}
-    (output / 'sizes.json').write_text(json.dumps({'for': chosen_for, 'sizes': sizes}))
+    (output / 'sizes.json').write_text(json.dumps({'sizes': sizes}))
 
     def run():
         return ablate(*inputs, budget_hours=0.1, rows=rows, pretraining_corpus=news / 'corpus')
@@ -92,3 +91,7 @@ def test_rows_are_trained_and_a_second_run_makes_nothing_again(inputs, news):
 
     with pytest.raises(RealmError, match='holds ablations of other inputs or settings'):
         ablate(*inputs[:-1], dataclasses.replace(config, seed=1), budget_hours=0.1)
+    # Other sizes would follow: what took hours is not made again without a word.
+    with pytest.raises(RealmError, match=r"with budget_hours = 0.1, seeds = 1, rows = \['realm', .* Give the same"):
+        ablate(*inputs, budget_hours=0.1, seeds=2, rows=rows, pretraining_corpus=news / 'corpus')
+    assert {path: path.stat().st_mtime_ns for path in places.rglob('manifest.json')} == made

@@ -44,15 +44,17 @@ def test_natural_questions_in_both_forms(tmp_path):
         b'{"question_text": 1',
         b'{"question_text": "no document", "annotations": [{"short_answers": [{}]}]}',
         b'[]',
+        b'{"question_text": "no text", "document_text": null, "annotations": []}',
+        b'{"question_text": "half of a pair", "document_html": "\\ud800", "annotations": []}',
     ]
     path = tmp_path / 'nq.jsonl.gz'
     path.write_bytes(gzip.compress(b'\n'.join(lines)))
     read = read_natural_questions(path)
     assert [(question.text, question.answers, question.line) for question in read.questions] == [
         ('how many', ('b c d e f', 'h'), 1),
-        ('who sings', ('Linda Davis', 'with Reba & co.'), 6),
+        ('who sings', ('Linda Davis', 'with Reba & co.'), 8),
     ]
-    assert [one.line for one in read.rejected] == [2, 3, 4]
+    assert [one.line for one in read.rejected] == [2, 3, 4, 5, 6]
 
 
 def test_squad_pools_its_paragraphs(tmp_path):

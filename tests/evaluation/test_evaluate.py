@@ -176,6 +176,15 @@ def test_an_evaluation_with_other_blocks_read_calibrates_nothing(evaluation, tmp
     assert ended.returncode == 2 and 'Give --set finetune.reader_blocks=' in ended.stderr
 
 
+def test_another_evaluation_in_the_way_is_told_before_anything_is_read(evaluation, paths, tiny_questions):
+    there, ended = evaluation
+    manifest = (there / 'manifest.json').read_bytes()
+    refused = realm('evaluate', *paths, '--questions', tiny_questions, '--output', there, '--preset', 'tiny')
+    assert refused.returncode == 1 and 'already holds another artefact' in refused.stderr
+    assert 'Reading' in ended.stderr and 'Reading' not in refused.stderr
+    assert (there / 'manifest.json').read_bytes() == manifest
+
+
 def test_an_encoder_is_measured_as_it_was_made(tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_questions):
     arguments = ['evaluate', '--corpus', tiny_corpus, '--encoder', tiny_encoder, '--embeddings', tiny_embeddings]
     arguments += ['--questions', tiny_questions, '--output', tmp_path / 'output']
