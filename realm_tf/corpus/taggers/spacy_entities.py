@@ -56,8 +56,8 @@ def require_pipeline(pipeline: str) -> None:
     """
     if not (_is_installed('spacy') and _is_installed(pipeline)):
         raise RealmError(
-            f'The spaCy pipeline {pipeline} is not installed. pip install ".[spacy]" in a checkout, name another one with '
-            'spans.spacy_pipeline, or set spans.tagger=dates.'
+            f'The spaCy pipeline {pipeline} is not installed. pip install ".[spacy]" in a checkout, name another one '
+            'with spans.spacy_pipeline, or set spans.tagger=dates.'
         )
 
 
