@@ -614,9 +614,7 @@ def plan(config, corpus, encoder, **asked):
 
 @realm.command()
 @click.option('--workdir', default='realm-quickstart', type=OUTPUT, help='Directory for everything it makes.')
-@click.option(
-    '--preset', default='small', type=click.Choice(['small', 'tiny']), help='How much; tiny shows that all runs.'
-)
+@click.option('--preset', default='small', type=click.Choice(['small', 'tiny']), help='How much is done.')
 @click.option('--seed', default=0, help='Seed of every random choice.')
 def quickstart(workdir, preset, seed):
     """From the World Factbook to an answered question, in a quarter of an hour on two cores.
