@@ -3,6 +3,8 @@
 import gzip
 import json
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -105,6 +107,18 @@ def test_expressions_stay_expressions_when_they_are_split(tmp_path):
     assert all(question.is_regex for part in parts.values() for question in part.questions)
     texts = {question.text for part in parts.values() for question in part.questions}
     assert texts == {question.text for question in read.questions} and len(parts['dev'].questions) > 0
+
+
+def test_the_status_says_that_a_line_was_left_out(tmp_path):
+    path = tmp_path / 'questions.jsonl'
+    lines = [json.dumps({'question': f'question {number}?', 'answer': ['yes']}) for number in range(50)]
+    command = [sys.executable, '-m', 'realm_tf.cli', 'questions', '--from', path, '--output', tmp_path / 'set']
+    for more, status in ((['{"question": "Wh'], 3), ([], 0)):
+        path.write_text('\n'.join([*lines, *more]))
+        ended = subprocess.run([*command, '--overwrite'], capture_output=True, text=True)
+        assert ended.returncode == status and ('line 51' in ended.stderr) == bool(more), ended.stderr
+        made = [read_questions(tmp_path / 'set' / name).questions for name in ('train.jsonl', 'dev.jsonl')]
+        assert sum(map(len, made)) == 50
 
 
 def test_webquestions_is_split_as_in_the_paper(tmp_path):

@@ -180,7 +180,7 @@ def test_another_evaluation_in_the_way_is_told_before_anything_is_read(evaluatio
     there, ended = evaluation
     manifest = (there / 'manifest.json').read_bytes()
     refused = realm('evaluate', *paths, '--questions', tiny_questions, '--output', there, '--preset', 'tiny')
-    assert refused.returncode == 1 and 'already holds another artefact' in refused.stderr
+    assert refused.returncode == 2 and 'already holds another artefact' in refused.stderr
     assert 'Reading' in ended.stderr and 'Reading' not in refused.stderr
     assert (there / 'manifest.json').read_bytes() == manifest
 

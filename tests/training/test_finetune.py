@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from realm_tf.artifacts import open_artifact
 from realm_tf.config import load_config, recipe, sections_of_finetuning
@@ -79,6 +80,9 @@ def test_the_best_weights_are_published_and_patience_ends(train):
     assert metrics_of(run)[-1]['step'] == last
     assert last == min(best + 4, 60)
     assert all('dev/recall' in line for line in metrics_of(run) if line['step'] % 2 == 0)
+    curves = EventAccumulator(str(run / 'tensorboard')).Reload()
+    assert [point.step for point in curves.Tensors('loss')] == [line['step'] for line in metrics_of(run)]
+    assert [point.step for point in curves.Tensors('dev/exact_match')] == sorted(measured)
 
 
 def test_the_retriever_alone_leaves_the_reader_and_a_model_is_gone_on_with(train):
@@ -167,14 +171,17 @@ def test_a_killed_finetuning_goes_on_as_if_it_had_not_been(
     settings = SETTINGS | {'encoder.dropout': 0.1, 'finetune.epochs': 8, 'finetune.measure_every': 5}
     settings |= {'finetune.checkpoint_every': 4}
     paths = {'corpus': tiny_corpus, 'encoder': tiny_encoder, 'embeddings': tiny_embeddings, 'index': first.index}
-    paths |= {'questions': tiny_questions, 'dev': tiny_questions}
+    # The last line is cut off: the others are trained on, and the status tells.
+    questions = tmp_path / 'questions.jsonl'
+    questions.write_text(tiny_questions.read_text() + '{"question": "Wh')
+    paths |= {'questions': questions, 'dev': tiny_questions}
     command = [sys.executable, '-m', 'realm_tf.cli', 'finetune', '--preset', 'tiny']
     command += [part for role, path in paths.items() for part in (f'--{role}', str(path))]
     command += [part for name, value in settings.items() for part in ('--set', f'{name}={value}')]
     # Several threads do not always add up in the same order, and then the last bit of a sum is another.
     one_thread = os.environ | {'TF_NUM_INTRAOP_THREADS': '1', 'TF_NUM_INTEROP_THREADS': '1'}
     whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    subprocess.run([*command, '--output', str(whole)], check=True, env=one_thread)
+    assert subprocess.run([*command, '--output', str(whole)], env=one_thread).returncode == 3
     expected = metrics_of(whole)
     for steps_made in (2, 13):
         with subprocess.Popen([*command, '--output', str(killed)], env=one_thread) as training:
@@ -186,7 +193,7 @@ def test_a_killed_finetuning_goes_on_as_if_it_had_not_been(
                 training.kill()
         assert training.returncode == -signal.SIGKILL
         assert len(metrics_of(killed)) < len(expected)
-    subprocess.run([*command, '--output', str(killed)], check=True, env=one_thread)
+    assert subprocess.run([*command, '--output', str(killed)], env=one_thread).returncode == 3
     assert metrics_of(killed) == expected
     manifests = [open_artifact(run / 'model', 'model') for run in (whole, killed)]
     assert manifests[0].digest == manifests[1].digest
