@@ -71,7 +71,8 @@ class Inputs:
         """
         pictures = docs.with_suffix('')
         return {
-            'tokenization': self._texts,
+            # A twentieth of the World Factbook is read in too short a time.
+            'tokenization': (*self._texts, *(('--every', '1') if self._factbook else ())),
             'corpus': self._texts,
             **({'dump': ('--dump', self._dump, *self._vocabulary)} if self._dump else {}),
             'encoder': (),
