@@ -9,7 +9,7 @@ class Limits:
 
     Attributes:
       max_batch: rows in one run of the graph.
-      max_waiting: rows that wait; a request beyond them is refused.
+      max_waiting: rows of a request and of others that go before them; with more it is refused, if any go before.
       max_body_bytes: of a request.
       max_rows: of a request.
       max_seconds: for a request, after which it is given up.

@@ -10,7 +10,7 @@ from export.serving.errors import Code, ServingError
 from export.serving.limits import Limits
 from export.serving.metrics import Metrics
 from export.serving.served_model import ServedModel
-from tests.export.serving.parrot import POISON
+from tests.export.serving.parrot import POISON, write_parrot
 
 
 def questions(*texts):
@@ -88,6 +88,87 @@ def test_the_queue_is_bounded(with_batcher):
     results, _ = with_batcher(use, max_waiting=6)
     assert [code_of(result) for result in results] == [Code.DEADLINE_EXCEEDED] * 3 + [Code.RESOURCE_EXHAUSTED] * 2
     assert Code.RESOURCE_EXHAUSTED.http_status == 429 and Code.DEADLINE_EXCEEDED.http_status == 504
+
+
+def test_a_large_request_leaves_room_for_small_ones_which_are_answered_before_it(with_batcher):
+    ended = []
+
+    async def ask(batcher, *texts):
+        outputs, _ = await batcher.predict('', questions(*texts))
+        ended.append(len(texts))
+        return [answer.decode() for answer in outputs['answer']]
+
+    async def use(batcher):
+        large = [f'{n} of many' for n in range(100)]
+        asked = [asyncio.create_task(ask(batcher, *texts)) for texts in (large, large[:20], *'abcdefgh')]
+        await asyncio.sleep(0)
+        running = asyncio.create_task(batcher.run())
+        answered, refused, *singles = await asyncio.gather(*asked, return_exceptions=True)
+        running.cancel()
+        return answered == large, code_of(refused), singles
+
+    (is_answered, of_another_large_one, singles), metrics = with_batcher(use, max_batch=4, max_waiting=16)
+    assert is_answered and of_another_large_one == Code.RESOURCE_EXHAUSTED
+    assert singles == [[text] for text in 'abcdefgh'] and ended == [1] * 8 + [100]
+    assert metrics.registry.get_sample_value('realm_waiting') == 0
+
+
+def test_large_requests_take_turns(with_batcher):
+    ended = []
+
+    async def ask(batcher, size):
+        await batcher.predict('', questions(*map(str, range(size))))
+        ended.append(size)
+
+    async def use(batcher):
+        asked = [asyncio.create_task(ask(batcher, size)) for size in (40, 12, 20)]
+        await asyncio.sleep(0)
+        running = asyncio.create_task(batcher.run())
+        await asyncio.gather(*asked)
+        running.cancel()
+
+    with_batcher(use, max_batch=4)
+    assert ended == [12, 20, 40]
+
+
+class Watched(ServedModel):
+    """Tells whether it is closed."""
+
+    is_closed = False
+
+    def close(self):
+        super().close()
+        self.is_closed = True
+
+
+def test_a_request_is_answered_by_one_version_wholly_and_that_is_closed_after_it(tmp_path):
+    write_parrot(tmp_path, 1)
+    write_parrot(tmp_path, 2)
+
+    async def main():
+        metrics, older, newer = Metrics(), Watched(tmp_path / '1'), Watched(tmp_path / '2')
+        batcher = Batcher(older, Limits(max_batch=2), metrics)
+        running = asyncio.create_task(batcher.run())
+        large = asyncio.create_task(batcher.predict('', questions(*map(str, range(200))), version=1))
+        while not metrics.registry.get_sample_value('realm_questions_total'):
+            await asyncio.sleep(0)
+        batcher.replace_model(newer)
+        single = await batcher.predict('', questions('a'))
+        assert not large.done() and not older.is_closed
+        of_large = await large
+        # By the thread that closes, after that.
+        await batcher.predict('', questions('b'))
+        assert older.is_closed and not newer.is_closed
+        with pytest.raises(ServingError, match='not found'):
+            await batcher.predict('', questions('c'), version=1)
+        running.cancel()
+        batcher.close()
+        return single, of_large
+
+    (single, of_single), (large, of_large) = asyncio.run(main())
+    assert (of_single, of_large) == (2, 1)
+    assert single['score'].tolist() == [2] and large['score'].tolist() == [1] * 200
+    assert large['answer'].tolist() == [str(n).encode() for n in range(200)]
 
 
 def test_what_is_given_up_is_not_computed(with_batcher):
