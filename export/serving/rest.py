@@ -5,7 +5,6 @@ Rows, `{"instances": [...]}`, are answered by `{"predictions": [...]}`; columns,
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -153,7 +152,7 @@ def _to_scalar(value, info: TensorInfo, name: str):
     if kind == 'O' and _is_bytes(value):
         try:
             return base64.b64decode(value[_BYTES], validate=True)
-        except binascii.Error:
+        except ValueError:
             refuse('Unable to base64 decode')
     if kind == 'O' and isinstance(value, str):
         # JSON can spell lone surrogates, which UTF-8 cannot.

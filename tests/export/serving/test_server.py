@@ -60,6 +60,7 @@ def test_columns_are_answered_by_columns(parrot_server):
         ({'instances': [1]}, "JSON Value: 1 of input 'question' is not of expected type: DT_STRING"),
         ({'instances': [None]}, 'DT_STRING'),
         ({'instances': [{'b64': '%'}]}, 'Unable to base64 decode'),
+        ({'instances': [{'b64': 'é'}]}, 'Unable to base64 decode'),
         ({'inputs': {'other': ['a']}}, "Missing named input: question in 'inputs' object."),
         ({'inputs': 'a'}, 'nested 0 lists deep'),
         ({'inputs': []}, 'between 1 and 4096 rows'),
