@@ -10,8 +10,10 @@ import click
 from etils import epath
 
 from export.errors import for_people
-from export.versions import KIND, newest_version, next_version
+from export.versions import KIND, SERVING, newest_version, next_version
 from realm_tf.artifacts import Artifact, file_checksum, make_artifact, open_artifact, outdated_because
+from realm_tf.config import config_from_dict
+from realm_tf.corpus.questions import read_questions, say_what_was_left_out
 from realm_tf.errors import RealmError
 from realm_tf.locks import lock
 
@@ -66,18 +68,22 @@ def export(model, corpus, embeddings, index, encoder, output, searcher, min_prob
     if encoder:
         encoder = open_artifact(encoder, 'encoder')
         inputs['encoder'] = embeddings.require_input('encoder', encoder).inputs['encoder']
-    if questions:
+    read = read_questions(questions) if questions else None
+    if read:
         inputs['questions'] = file_checksum(questions)
-    newest = newest_version(output)
-    current = epath.Path(output) / str(newest)
+    base = epath.Path(output)
+    newest = newest_version(base)
+    current = base / str(newest)
     if newest and outdated_because(current, KIND, configuration, inputs) is None:
+        if not (base / SERVING).exists():
+            _write_serving_files(base, current, model)
         click.echo(f'{current} is up to date.')
         return
 
     # TensorFlow is imported only where there is something to write.
     from export.saved_model import QuestionAnswerer, save
     from export.search import ExactGraphSearcher, IvfGraphSearcher, ScannGraphSearcher
-    from export.serving_files import write_serving_files, write_warm_up
+    from export.serving_files import write_warm_up
     from realm_tf.corpus.block_store import BlockStore
     from realm_tf.search.embeddings import Embeddings
     from realm_tf.search.index import open_index
@@ -93,7 +99,6 @@ def export(model, corpus, embeddings, index, encoder, output, searcher, min_prob
             f'{corpus.path} has {len(blocks)} blocks, fewer than are read (finetune.reader_blocks = '
             f'{settings.reader_blocks}).'
         )
-    base = epath.Path(output)
     base.mkdir(parents=True, exist_ok=True)
     # Another export would take the same number.
     with lock(base / _LOCK) or contextlib.nullcontext():
@@ -109,11 +114,13 @@ def export(model, corpus, embeddings, index, encoder, output, searcher, min_prob
                 graph_searcher = ScannGraphSearcher(open_index(index, embeddings), Embeddings.open(embeddings.path))
             retriever = Encoder.open(encoder.path).retriever() if encoder else None
             save(QuestionAnswerer(opened, blocks, graph_searcher, min_probability, retriever), str(draft.path))
-            write_warm_up(draft.path, _questions(questions, blocks))
+            if read:
+                say_what_was_left_out(questions, read)
+            write_warm_up(draft.path, [one.text for one in read.questions] if read else _of_titles(blocks))
             draft.counts['blocks'] = len(blocks)
+        # Before the version, which says that all was done.
+        memory, size = _write_serving_files(base, unfinished, model)
         unfinished.rename(path)
-        size = sum(file['bytes'] for file in open_artifact(path, KIND).files.values())
-        memory = write_serving_files(base, model_bytes=size, num_blocks=len(blocks), config=opened.config)
     click.echo(
         f'Wrote {path}: {len(blocks):,} blocks, {size / 1e6:.0f} MB; a server of it needs {memory / 2**30:.2f} GiB.'
     )
@@ -139,16 +146,20 @@ def _index_for(searcher: str, path: str, embeddings: Artifact) -> Artifact:
     return index
 
 
-def _questions(path: str | None, blocks) -> list[str]:
-    """Questions of the file, or of titles of the corpus."""
-    if path is None:
-        step = max(1, len(blocks) // _STAND_IN_QUESTIONS)
-        return [f'What is {title}?' for title in blocks.titles(list(range(0, len(blocks), step)))]
-    from realm_tf.corpus.questions import read_questions, say_what_was_left_out
+def _write_serving_files(base: epath.Path, version: epath.Path, model: Artifact) -> tuple[int, int]:
+    """Writes `BASE/serving/` for a version; returns the memory that its server needs, and its own size, in bytes."""
+    from export.serving_files import write_serving_files
 
-    read = read_questions(path)
-    say_what_was_left_out(path, read)
-    return [question.text for question in read.questions]
+    exported = open_artifact(version, KIND)
+    size = sum(file['bytes'] for file in exported.files.values())
+    config = config_from_dict(model.configuration, source=str(model.path))
+    return write_serving_files(base, model_bytes=size, num_blocks=exported.counts['blocks'], config=config), size
+
+
+def _of_titles(blocks) -> list[str]:
+    """Questions made of titles of the corpus."""
+    step = max(1, len(blocks) // _STAND_IN_QUESTIONS)
+    return [f'What is {title}?' for title in blocks.titles(list(range(0, len(blocks), step)))]
 
 
 if __name__ == '__main__':

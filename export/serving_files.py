@@ -12,12 +12,11 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from export.parts import PART
 from export.serving.limits import Limits
-from export.versions import MODEL_NAME
+from export.versions import MODEL_NAME, SERVING
 from realm_tf.artifacts import write_text_whole
 from realm_tf.config import Config
 
 WARM_UP = 'assets.extra/tf_serving_warmup_requests'
-FOLDER = 'serving'
 # Of the tensorflow-serving-api that the client is tested with.
 _IMAGE = 'tensorflow/serving:2.20.0'
 # A server reads a thousand at most; a few are enough to build what the first run builds.
@@ -91,7 +90,7 @@ def write_serving_files(base: epath.PathLike, *, model_bytes: int, num_blocks: i
       The memory that the server is given, in bytes.
     """
     memory = memory_bytes(model_bytes, num_blocks, config)
-    folder = epath.Path(base) / FOLDER
+    folder = epath.Path(base) / SERVING
     folder.mkdir(parents=True, exist_ok=True)
     values = {
         'name': MODEL_NAME,

@@ -7,6 +7,8 @@ from realm_tf.artifacts import MANIFEST
 KIND = 'export'
 # What a server calls it.
 MODEL_NAME = 'realm'
+# Beside the versions: what TensorFlow Serving is started with.
+SERVING = 'serving'
 
 
 def newest_version(base: epath.PathLike) -> int:

@@ -1,6 +1,8 @@
 """What TensorFlow Serving is given, read back as it reads it."""
 
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -14,12 +16,14 @@ from export.answers import answers_of
 from export.parts import PART
 from export.serving.limits import Limits
 from export.serving.served_model import ServedModel
-from export.serving_files import FOLDER, memory_bytes, read_warm_up
+from export.serving_files import memory_bytes, read_warm_up
+from export.versions import SERVING
 from realm_tf.config import load_config
+from realm_tf.search.index import build_index
 
 
 def test_the_model_configuration_is_one(tiny_export):
-    text = (tiny_export / FOLDER / 'models.config').read_text()
+    text = (tiny_export / SERVING / 'models.config').read_text()
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     (model,) = config.model_config_list.config
     assert (model.name, model.base_path, model.model_platform) == ('realm', '/models/realm', 'tensorflow')
@@ -39,7 +43,7 @@ def batching_parameters():
 
 
 def test_a_large_request_is_computed_in_parts_and_several_may_wait(tiny_export):
-    text = (tiny_export / FOLDER / 'batching_parameters.txt').read_text()
+    text = (tiny_export / SERVING / 'batching_parameters.txt').read_text()
     parameters = text_format.Parse(text, batching_parameters())
     assert parameters.enable_large_batch_splitting.value
     assert parameters.max_batch_size.value == Limits().max_rows and parameters.max_execution_batch_size.value == PART
@@ -48,8 +52,8 @@ def test_a_large_request_is_computed_in_parts_and_several_may_wait(tiny_export):
 
 
 def test_manifests_mount_the_model_and_agree_on_memory(tiny_export):
-    compose = yaml.safe_load((tiny_export / FOLDER / 'compose.yaml').read_text())['services']['realm']
-    deployment, service = yaml.safe_load_all((tiny_export / FOLDER / 'kubernetes.yaml').read_text())
+    compose = yaml.safe_load((tiny_export / SERVING / 'compose.yaml').read_text())['services']['realm']
+    deployment, service = yaml.safe_load_all((tiny_export / SERVING / 'kubernetes.yaml').read_text())
     (container,) = deployment['spec']['template']['spec']['containers']
     assert compose['command'] == container['args'] and compose['image'] == container['image']
     assert compose['volumes'][0]['target'] == container['volumeMounts'][0]['mountPath'] == '/models/realm'
@@ -84,9 +88,14 @@ def test_the_warm_up_is_replayed(tiny_export):
     model.close()
 
 
+def export(paths, *arguments):
+    command = ['-m', 'export', *(part for pair in paths.items() for part in pair), *arguments]
+    return subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=False)
+
+
 @pytest.mark.slow
 def test_questions_of_ones_own_and_an_edited_corpus(
-    tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_model, tiny_questions
+    tmp_path, tiny_corpus, tiny_embeddings, tiny_model, tiny_questions, edited
 ):
     """A model whose corpus was edited is exported again, without training, as the next version."""
     paths = {
@@ -95,12 +104,7 @@ def test_questions_of_ones_own_and_an_edited_corpus(
         '--embeddings': tiny_embeddings,
         '--output': tmp_path / 'm',
     }
-
-    def export(paths, *arguments):
-        command = [sys.executable, '-m', 'export', *(str(part) for pair in paths.items() for part in pair), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    ended = export(paths, '--questions', str(tiny_questions), '--min-probability', '1')
+    ended = export(paths, '--questions', tiny_questions, '--min-probability', '1')
     assert ended.returncode == 0, ended.stderr
     first = json.loads(tiny_questions.read_text().splitlines()[0])['question']
     assert read_warm_up(tmp_path / 'm' / '1')[0][1]['question'].tolist() == [first.encode()]
@@ -109,19 +113,46 @@ def test_questions_of_ones_own_and_an_edited_corpus(
     assert model.run('', {'question': np.array([first.encode()], object)})['answer'].tolist() == [b'']
     model.close()
 
-    edited = write_edited_corpus(tmp_path, tiny_corpus)
-    embeddings = tmp_path / 'embeddings'
-    command = ['--corpus', edited, '--encoder', tiny_encoder, '--output', embeddings, '--preset', 'tiny']
-    subprocess.run([sys.executable, '-m', 'beam_jobs.embed_blocks', *map(str, command)], check=True)
-    of_edited = paths | {'--corpus': edited, '--embeddings': embeddings}
-    ended = export(of_edited)
+    ended = export(paths | edited)
     assert ended.returncode == 2 and 'was not made from the corpus' in ended.stderr
-    ended = export(of_edited, '--update')
+    ended = export(paths | edited, '--update')
     assert ended.returncode == 0, ended.stderr
-    model = ServedModel(tmp_path / 'm' / '2')
+    require_edited(tmp_path / 'm' / '2')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('searcher', ['ivf', 'scann'])
+def test_an_edited_corpus_with_a_new_index(
+    tmp_path, tiny_export, tiny_model, tiny_embeddings, tiny_config, edited, searcher
+):
+    shutil.copytree(tiny_export, tmp_path / 'm')
+    paths = {'--model': tiny_model, '--output': tmp_path / 'm', '--searcher': searcher} | edited
+    settings = dataclasses.replace(tiny_config.index, searcher=searcher)
+    build_index(tiny_embeddings, tmp_path / 'old', settings)
+    build_index(edited['--embeddings'], tmp_path / 'new', settings)
+    ended = export(paths, '--update', '--index', tmp_path / 'old')
+    assert ended.returncode == 2 and 'was not made from the embeddings' in ended.stderr
+    ended = export(paths, '--update', '--index', tmp_path / 'new')
+    assert ended.returncode == 0, ended.stderr
+    require_edited(tmp_path / 'm' / '2')
+
+
+def require_edited(version):
+    """Checks that a version answers from the edited corpus."""
+    model = ServedModel(version)
     found = model.run('retrieve', {'question': np.array([b'Zembla'], object)})
     assert model.version == 2 and found['title'][0, 0].startswith(b'Zembla')
     model.close()
+
+
+@pytest.fixture(scope='module')
+def edited(tmp_path_factory, tiny_corpus, tiny_encoder):
+    """An edited corpus and its embeddings by the same encoder, by option."""
+    directory = tmp_path_factory.mktemp('edited')
+    corpus, embeddings = write_edited_corpus(directory, tiny_corpus), directory / 'embeddings'
+    command = ['--corpus', corpus, '--encoder', tiny_encoder, '--output', embeddings, '--preset', 'tiny']
+    subprocess.run([sys.executable, '-m', 'beam_jobs.embed_blocks', *map(str, command)], check=True)
+    return {'--corpus': corpus, '--embeddings': embeddings}
 
 
 def write_edited_corpus(tmp_path, tiny_corpus):
@@ -146,8 +177,12 @@ def write_edited_corpus(tmp_path, tiny_corpus):
     ],
 )
 def test_what_is_wrong_is_said(arguments, sentence):
-    paths = ('--model', 'nowhere', '--corpus', 'nowhere', '--embeddings', 'nowhere', '--output', 'nowhere')
-    ended = subprocess.run(
-        [sys.executable, '-m', 'export', *paths, *arguments], capture_output=True, text=True, check=False
-    )
+    ended = export(dict.fromkeys(('--model', '--corpus', '--embeddings', '--output'), 'nowhere'), *arguments)
     assert ended.returncode == 2 and sentence in ended.stderr and 'Traceback' not in ended.stderr
+
+
+def test_a_question_file_that_is_not_there_is_said(tmp_path, tiny_corpus, tiny_embeddings, tiny_model):
+    paths = {'--model': tiny_model, '--corpus': tiny_corpus, '--embeddings': tiny_embeddings, '--output': tmp_path}
+    ended = export(paths, '--questions', 'nowhere')
+    assert ended.returncode == 2 and 'There is no question file nowhere' in ended.stderr
+    assert 'Traceback' not in ended.stderr and not any(tmp_path.iterdir())

@@ -1,9 +1,11 @@
 """Numbers of versions: none is taken twice, whatever lies in the directory and whoever else writes there."""
 
+import shutil
+
 import pytest
 
 from export.__main__ import export
-from export.versions import KIND, newest_version, next_version
+from export.versions import KIND, SERVING, newest_version, next_version
 from realm_tf.artifacts import make_artifact, open_artifact
 from realm_tf.errors import RealmError
 from realm_tf.locks import lock
@@ -35,3 +37,23 @@ def test_an_export_goes_beside_what_is_there(tmp_path, tiny_model, tiny_corpus, 
     assert set(open_artifact(tmp_path / '2', KIND).inputs) == {'model', 'corpus', 'embeddings'}
     assert {path.name for path in tmp_path.iterdir()} == {'1', '2', 'serving', 'export.lock'}
     assert (tmp_path / '1' / 'saved_model.pb').read_text() == 'foreign'
+
+
+def test_no_version_is_without_what_a_server_is_started_with(
+    tmp_path, tiny_export, tiny_model, tiny_corpus, tiny_embeddings, capsys
+):
+    paths = {'--model': tiny_model, '--corpus': tiny_corpus, '--embeddings': tiny_embeddings, '--output': tmp_path}
+    arguments = [str(part) for pair in paths.items() for part in pair]
+    # As good as interrupted there.
+    (tmp_path / SERVING).write_text('in the way')
+    with pytest.raises(FileExistsError):
+        export.main(arguments, standalone_mode=False)
+    assert newest_version(tmp_path) == 0
+    (tmp_path / SERVING).unlink()
+    shutil.copytree(tiny_export / '1', tmp_path / '1')
+    export.main(arguments, standalone_mode=False)
+    assert capsys.readouterr().out == f'{tmp_path / "1"} is up to date.\n'
+    names = {path.name for path in (tiny_export / SERVING).iterdir()}
+    assert {path.name for path in (tmp_path / SERVING).iterdir()} == names
+    for name in names:
+        assert (tmp_path / SERVING / name).read_text() == (tiny_export / SERVING / name).read_text()
