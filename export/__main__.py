@@ -26,7 +26,11 @@ _LOCK = 'export.lock'
 @click.option('--corpus', required=True, help='Its corpus.')
 @click.option('--embeddings', required=True, help='Its embeddings of the corpus.')
 @click.option('--index', help='An index over the embeddings, for --searcher ivf and scann.')
-@click.option('--encoder', help='The encoder that made the embeddings, for the signature embed_document.')
+@click.option(
+    '--encoder',
+    help='The encoder that made the embeddings, for the signature embed_document; not needed of a model that was made '
+    'with finetune.refresh or retriever.shared_towers=false.',
+)
 @click.option('--output', required=True, help='BASE: the model is written to BASE/<version>/, the next free one.')
 @click.option(
     '--searcher',

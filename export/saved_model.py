@@ -33,8 +33,8 @@ class QuestionAnswerer(tf.Module):
       corpus: its corpus.
       searcher: over its embeddings of the corpus.
       min_probability: an answer that is less probable is not given.
-      encoder: the dual encoder that made these embeddings, whose document tower fine-tuning leaves behind where the
-        towers are shared; without it documents are not embedded.
+      encoder: the dual encoder that made these embeddings; None: documents are embedded by the model's own document
+        tower, or not at all where fine-tuning left that behind.
     """
 
     def __init__(
@@ -48,7 +48,10 @@ class QuestionAnswerer(tf.Module):
         super().__init__()
         rows = list(range(len(corpus)))
         retriever, reader = for_inference(model.retriever()), for_inference(model.reader())
-        encoder = encoder and for_inference(encoder)
+        if encoder is not None:
+            encoder = for_inference(encoder)
+        elif model.has_document_tower:
+            encoder = retriever
         self._settings = model.config.finetune
         self._document_length = corpus.block_length
         self._min_probability = min_probability

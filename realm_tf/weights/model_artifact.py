@@ -56,15 +56,21 @@ class Model:
         if made_by is None or made_by != self.artifact.inputs.get('encoder'):
             self.artifact.require_input('embeddings', embeddings)
 
-    def require_document_tower(self) -> None:
-        """Checks that the retriever has the tower that embedded the documents.
+    @property
+    def has_document_tower(self) -> bool:
+        """Whether the retriever has the tower that embedded the documents, as far as can be told.
 
         Trained by its queries alone, one tower for both no longer embeds documents as it did.
+        """
+        return not self.config.retriever.shared_towers or self.config.finetune.refresh != 'none'
+
+    def require_document_tower(self) -> None:
+        """Checks that the retriever has the tower that embedded the documents.
 
         Raises:
           RealmError: if it has not, or that cannot be told, as of a model that was imported.
         """
-        if self.config.retriever.shared_towers and self.config.finetune.refresh == 'none':
+        if not self.has_document_tower:
             raise RealmError(
                 f'{self.artifact.path} was fine-tuned with frozen documents, or imported, and has one tower for '
                 'queries and documents: the weights that embedded the documents are not in it, as far as can be told, '

@@ -22,6 +22,7 @@ from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.index import build_index, open_index
 from realm_tf.text import packing as on_host
 from realm_tf.text.ragged import Ragged
+from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.model_artifact import Model, write_model
 
 QUESTIONS = ['When was Alba founded?', 'Who founded Elsö?', 'Which river runs through Dorn?']
@@ -105,10 +106,15 @@ def test_batches_of_any_size_are_those_of_one(loaded):
     assert {len(values) for values in run(loaded, 'serving_default', question=[]).values()} == {0}
 
 
-def test_embeddings_are_those_of_the_index(loaded, tiny_corpus, tiny_embeddings):
+def require_embeddings_of_index(loaded, tiny_corpus, tiny_embeddings):
+    """Checks that `embed_document` is what embedded the corpus."""
     corpus, rows = BlockStore.open(tiny_corpus), np.arange(20)
     found = run(loaded, 'embed_document', title=corpus.titles(rows), text=corpus.texts(rows))['embedding']
     np.testing.assert_allclose(found, Embeddings.open(tiny_embeddings).rows(rows), rtol=1e-3, atol=1e-4)
+
+
+def test_embeddings_are_those_of_the_index(loaded, tiny_corpus, tiny_embeddings):
+    require_embeddings_of_index(loaded, tiny_corpus, tiny_embeddings)
     retrieved = run(loaded, 'retrieve', question=QUESTIONS)
     queries = run(loaded, 'embed_query', question=QUESTIONS)['embedding']
     blocks = (
@@ -220,6 +226,28 @@ def test_a_model_of_mixed_precision_has_its_weights_in_bfloat16(tmp_path, tiny_c
     libraries = operations_of('tensorflow_text', 'python/ops/_*.so')
     found = answered_by_the_session_loader(tmp_path / 'export' / '1', libraries)
     require_same(found, [answers[0] for answers in Answerer(tmp_path / 'export').ask(QUESTIONS)])
+
+
+def test_a_model_that_has_the_tower_of_its_documents_embeds_documents(
+    tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_model, tiny_export
+):
+    model = Model.open(tiny_model)
+    configuration = dict(model.artifact.configuration)
+    write_model(
+        tmp_path / 'model',
+        configuration=configuration | {'finetune': configuration['finetune'] | {'refresh': 'asynchronous'}},
+        vocabulary=model.vocabulary,
+        retriever=Encoder.open(tiny_encoder).retriever(),
+        reader=model.reader(),
+        inputs=model.artifact.inputs,
+        step=0,
+    )
+    paths = [('--model', tmp_path / 'model'), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings)]
+    arguments = [str(part) for pair in [*paths, ('--output', tmp_path / 'export')] for part in pair]
+    subprocess.run([sys.executable, '-m', 'export', *arguments], check=True)
+    require_embeddings_of_index(tf.saved_model.load(str(tmp_path / 'export' / '1')), tiny_corpus, tiny_embeddings)
+    # One tower for both that was trained by queries alone is none of documents.
+    assert 'embed_document' not in tf.saved_model.load(str(tiny_export / '1')).signatures
 
 
 @hypothesis.settings(max_examples=30, deadline=None)
