@@ -101,7 +101,7 @@ def _bind_grpc(host, port, limits):
 def _require(*packages: str) -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
-        raise RealmError(f'{", ".join(missing)} must be installed for this: pip install "realm-tf[serve]".')
+        raise RealmError(f'{", ".join(missing)} must be installed for this: pip install ".[serve]" in a checkout.')
 
 
 if __name__ == '__main__':
