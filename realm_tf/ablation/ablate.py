@@ -267,15 +267,16 @@ def _require_same(
     The sizes of all trainings follow from the budget, the seeds and the rows: with others of these, none is kept.
     """
     digests = input_digests(**artifacts) | {'questions': file_checksum(questions)}
-    recipe = {'inputs': digests, 'configuration': config_to_dict(config), 'asked': dict(asked)}
+    recipe = json.dumps({'inputs': digests, 'configuration': config_to_dict(config), 'asked': dict(asked)}, indent=2)
     path = output / 'ablations.json'
-    if path.exists() and (there := json.loads(path.read_text())) != recipe:
-        if there | {'asked': recipe['asked']} == recipe:
+    if path.exists() and path.read_text() != recipe:
+        there, here = json.loads(path.read_text()), json.loads(recipe)
+        if there | {'asked': here['asked']} == here:
             was = ', '.join(f'{name} = {value}' for name, value in there['asked'].items())
             raise RealmError(
                 f'{output} holds ablations with {was}, from which the sizes of its trainings follow. Give the same, or '
                 'name another directory.'
             )
         raise RealmError(f'{output} holds ablations of other inputs or settings. Name another directory.')
-    write_text_whole(path, json.dumps(recipe, indent=2))
+    write_text_whole(path, recipe)
     write_text_whole(output / 'config.yaml', to_yaml(config))
