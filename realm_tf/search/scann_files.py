@@ -13,6 +13,7 @@ import multiprocessing
 import pathlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -72,7 +73,7 @@ class Coder:
 
     def encode_pieces(self, pieces: Iterable[np.ndarray], workers: int) -> Iterator['Codes']:
         """Encodes pieces, in order, several at the same time: ScaNN takes one core for each."""
-        if workers == 1:
+        if workers <= 1:
             yield from map(self.encode, pieces)
             return
         # Of a process that has threads, no fork.
@@ -99,9 +100,9 @@ class Codes:
     hashes: np.ndarray
 
     @classmethod
-    def read(cls, path: pathlib.Path) -> 'Codes':
-        """The codes of a searcher that ScaNN wrote."""
-        return cls(np.load(path / 'datapoint_to_token.npy'), np.load(path / 'hashed_dataset.npy'))
+    def read(cls, path: pathlib.Path, mmap_mode: Literal['r'] | None = None) -> 'Codes':
+        """The codes of a searcher that ScaNN wrote; `r` maps them to memory."""
+        return cls(*(np.load(path / name, mmap_mode) for name in ('datapoint_to_token.npy', 'hashed_dataset.npy')))
 
 
 def tensors_of_assets(path: pathlib.Path) -> list[np.ndarray]:

@@ -1,12 +1,13 @@
 """Approximate search with ScaNN (Guo et al. 2020, arXiv:1908.10396)."""
 
 import dataclasses
+import itertools
 import json
 import math
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from etils import epath
@@ -22,8 +23,8 @@ from realm_tf.search.tree import number_of_leaves, pieces_of, train_centroids
 # Fewer blocks than this are scored one by one: leaves of a tree would hold a handful each.
 _FEWEST_BLOCKS_FOR_A_TREE = 1000
 _LEAVES_PER_ROOT = 2
-# Blocks that are encoded at once: bounds memory.
-_BLOCKS_AT_ONCE = 150_000
+# Blocks that a process encodes at once: bounds memory.
+BLOCKS_AT_ONCE = 150_000
 # Queries of one thread: a batch larger than this is shared out among the cores.
 _QUERIES_PER_THREAD = 32
 
@@ -61,8 +62,7 @@ class ScannSearcher(PartitionedSearcher):
             return cls(builder.score_brute_force().build(), dimension, num_blocks, num_leaves=0)
         centroids = train_centroids(shards, number_of_leaves(num_blocks, _LEAVES_PER_ROOT))
         coder = Coder.train(shards, centroids)
-        workers = min(os.cpu_count(), math.ceil(num_blocks / _BLOCKS_AT_ONCE))
-        codes = coder.encode_pieces(pieces_of(shards, _BLOCKS_AT_ONCE), workers)
+        codes = _encoded(coder, shards, np.arange(num_blocks))
         return cls._assembled(coder, codes, shards, len(centroids), reordering)
 
     @classmethod
@@ -73,13 +73,11 @@ class ScannSearcher(PartitionedSearcher):
         saved = json.loads((path / 'searcher.json').read_text())
         if not saved['num_leaves'] or len(old_rows) < _FEWEST_BLOCKS_FOR_A_TREE:
             return cls.build(shards, reordering)
-        coder, old = Coder.read(path), Codes.read(path)
-        new = np.flatnonzero(old_rows < 0)
-        codes = Codes(old.leaves[old_rows], old.hashes[old_rows])
-        if len(new):
-            encoded = coder.encode(take_rows(shards, new))
-            codes.leaves[new], codes.hashes[new] = encoded.leaves, encoded.hashes
-        searcher = cls._assembled(coder, [codes], shards, saved['num_leaves'], reordering)
+        coder, old = Coder.read(path), Codes.read(path, 'r')
+        kept, new = np.flatnonzero(old_rows >= 0), np.flatnonzero(old_rows < 0)
+        copied = ((ids, Codes(old.leaves[old_rows[ids]], old.hashes[old_rows[ids]])) for ids in _pieces(kept))
+        codes = itertools.chain(copied, _encoded(coder, shards, new))
+        searcher = cls._assembled(coder, codes, shards, saved['num_leaves'], reordering)
         searcher.effort = Effort(**saved['effort'])
         return searcher
 
@@ -87,12 +85,12 @@ class ScannSearcher(PartitionedSearcher):
     def _assembled(
         cls,
         coder: Coder,
-        codes: Iterable[Codes],
+        codes: Iterable[tuple[np.ndarray, Codes]],
         shards: Sequence[np.ndarray],
         num_leaves: int,
         reordering: str,
     ) -> 'ScannSearcher':
-        """Puts codes and vectors of all blocks together for ScaNN to load."""
+        """Puts codes of all blocks, in pieces with the ids of their blocks, and vectors together for ScaNN to load."""
         num_blocks, dimension = sum(map(len, shards)), shards[0].shape[1]
         with tempfile.TemporaryDirectory() as scratch:
             path = pathlib.Path(scratch)
@@ -100,11 +98,8 @@ class ScannSearcher(PartitionedSearcher):
             (path / 'ah_codebook.pb').write_bytes(coder.codebook)
             leaves = open_memmap(path / 'datapoint_to_token.npy', 'w+', np.int32, (num_blocks,))
             hashes = open_memmap(path / 'hashed_dataset.npy', 'w+', np.uint8, (num_blocks, -(-dimension // 2)))
-            start = 0
-            for piece in codes:
-                rows = slice(start, start + len(piece.leaves))
-                leaves[rows], hashes[rows] = piece.leaves, piece.hashes
-                start = rows.stop
+            for ids, piece in codes:
+                leaves[ids], hashes[ids] = piece.leaves, piece.hashes
             _write_vectors(path, shards, reordering)
             write_assets(path, serialized_config(dimension, reordering))
             searcher = import_scann().scann_ops_pybind.load_searcher(str(path))
@@ -160,17 +155,28 @@ class ScannSearcher(PartitionedSearcher):
         return scores, block_ids
 
 
+def _encoded(coder: Coder, shards: Sequence[np.ndarray], ids: np.ndarray) -> Iterator[tuple[np.ndarray, Codes]]:
+    """The codes of blocks, a piece at a time with the ids of its blocks, by as many processes as there are cores."""
+    vectors = (take_rows(shards, piece) for piece in _pieces(ids))
+    workers = min(os.cpu_count(), math.ceil(len(ids) / BLOCKS_AT_ONCE))
+    return zip(_pieces(ids), coder.encode_pieces(vectors, workers), strict=True)
+
+
+def _pieces(ids: np.ndarray) -> Iterator[np.ndarray]:
+    return (ids[start : start + BLOCKS_AT_ONCE] for start in range(0, len(ids), BLOCKS_AT_ONCE))
+
+
 def _write_vectors(path: pathlib.Path, shards: Sequence[np.ndarray], reordering: str) -> None:
     """Writes the vectors that blocks are scored again with."""
     shape = sum(map(len, shards)), shards[0].shape[1]
     if reordering == 'int8':
-        multipliers = multipliers_for(pieces_of(shards, _BLOCKS_AT_ONCE))
+        multipliers = multipliers_for(pieces_of(shards, BLOCKS_AT_ONCE))
         np.save(path / 'int8_multipliers.npy', multipliers)
         np.save(path / 'dp_norms.npy', np.zeros(0, np.float32))
         vectors = open_memmap(path / 'int8_dataset.npy', 'w+', np.int8, shape)
     else:
         vectors = open_memmap(path / 'dataset.npy', 'w+', np.float32, shape)
     start = 0
-    for piece in pieces_of(shards, _BLOCKS_AT_ONCE):
+    for piece in pieces_of(shards, BLOCKS_AT_ONCE):
         vectors[start : start + len(piece)] = to_int8(piece, multipliers) if reordering == 'int8' else piece
         start += len(piece)

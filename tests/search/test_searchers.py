@@ -277,10 +277,27 @@ def test_a_filter_looks_further_for_those_that_lack_alone(vectors, queries):
 def test_scann_encodes_pieces_as_it_encodes_all(vectors, tmp_path, monkeypatch):
     written = []
     for at_once in (10_000, 1100):
-        monkeypatch.setattr(scann_searcher, '_BLOCKS_AT_ONCE', at_once)
+        monkeypatch.setattr(scann_searcher, 'BLOCKS_AT_ONCE', at_once)
         directory = tmp_path / str(at_once)
         directory.mkdir()
         searcher_class('scann').build([vectors]).save(directory)
+        written.append({file.name: file.read_bytes() for file in directory.iterdir()})
+    assert written[0] == written[1]
+
+
+def test_an_update_encodes_pieces_as_it_encodes_all(vectors, tmp_path, monkeypatch):
+    old = tmp_path / 'old'
+    old.mkdir()
+    searcher_class('scann').build([vectors]).save(old)
+    # Every other block is kept, the last first.
+    old_rows = np.where(np.arange(3000) % 2, np.arange(3000)[::-1], -1)
+    shards = [np.where(old_rows[:, None] >= 0, vectors[old_rows], clustered(3000, seed=1))]
+    written = []
+    for at_once in (10_000, 700):
+        monkeypatch.setattr(scann_searcher, 'BLOCKS_AT_ONCE', at_once)
+        directory = tmp_path / str(at_once)
+        directory.mkdir()
+        searcher_class('scann').update(old, shards, old_rows).save(directory)
         written.append({file.name: file.read_bytes() for file in directory.iterdir()})
     assert written[0] == written[1]
 
