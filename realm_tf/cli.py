@@ -592,14 +592,31 @@ def ablate(names, config, **inputs):
 
 
 @realm.command()
-@click.option('--blocks', type=int, help='How many blocks there are to be; unset: those of the corpus.')
-@click.option('--workers', type=int, help='Workers that embed, each with a core; unset: pretrain.refresh_workers.')
+@click.option('--blocks', type=click.IntRange(1), help='How many blocks there are to be; unset: those of the corpus.')
+@click.option(
+    '--workers',
+    type=click.IntRange(1),
+    help='Workers that embed, each with a core; unset: pretrain.refresh_workers.',
+)
 @click.option('--corpus', type=INPUT, help='Blocks to measure with; unset: random ones of the full length.')
 @click.option('--encoder', type=INPUT, help='The encoder to measure; unset: random weights in the shape of the preset.')
-@click.option('--blocks-per-second', type=float, help='Of one worker; unset: measured here, with one thread.')
-@click.option('--seconds-per-step', type=float, help='Of the training, to say how many steps a refresh takes.')
+@click.option(
+    '--blocks-per-second',
+    type=click.FloatRange(0, min_open=True),
+    help='Of one worker; unset: measured here, with one thread.',
+)
+@click.option(
+    '--seconds-per-step',
+    type=click.FloatRange(0, min_open=True),
+    help='Of the training, to say how many steps a refresh takes.',
+)
 @click.option('--run', type=INPUT, help='Directory of a training run whose steps say --seconds-per-step.')
-@click.option('--index-sample', default=100_000, help='Embeddings of the larger of two indices that are measured.')
+@click.option(
+    '--index-sample',
+    default=100_000,
+    type=click.IntRange(1000),
+    help='Embeddings of the larger of two indices that are measured.',
+)
 @configured('encoder', 'retriever', 'corpus', 'embed', 'index', 'pretrain')
 def plan(config, corpus, encoder, **asked):
     """Say what embedding and indexing so many blocks will take, from what a minute here measures.

@@ -96,6 +96,11 @@ def test_every_command_has_help_with_its_defaults(command):
         (['plan'], 'Give --blocks'),
         (['plan', '--blocks', '9', '--run', '.', '--blocks-per-second', '1'], 'tells of no step'),
         (['plan', '--blocks', '9', '--run', '.', '--seconds-per-step', '1'], 'either --seconds-per-step or --run'),
+        (['plan', '--blocks', '0'], "'--blocks': 0 is not in the range x>=1"),
+        (['plan', '--workers', '0'], "'--workers': 0 is not in the range x>=1"),
+        (['plan', '--blocks-per-second', '0'], "'--blocks-per-second': 0.0 is not in the range x>0"),
+        (['plan', '--seconds-per-step', '0'], "'--seconds-per-step': 0.0 is not in the range x>0"),
+        (['plan', '--index-sample', '3'], "'--index-sample': 3 is not in the range x>=1000"),
         (
             ['ict', '--corpus', '.', '--encoder', '.', '--output', 'x', '--preset', 'small', '--strategy', 'tpu'],
             'skip_padding=false',

@@ -4,6 +4,8 @@ Each measurement is a process of its own, so that the memory that it reports is 
 settled there.
 """
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import multiprocessing
 import os
@@ -11,17 +13,19 @@ import pathlib
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
 
 from realm_tf.artifacts import make_artifact
-from realm_tf.config import Config, recipe
+from realm_tf.config import Config, IndexConfig, recipe
 from realm_tf.corpus.arrow_shards import shard_name
 from realm_tf.corpus.block_store import KIND, SHARDS, VOCABULARY, Block, BlockStore, write_blocks
 from realm_tf.errors import RealmError
 from realm_tf.files import read_json_lines
+from realm_tf.peak_memory import PeakMemory, own
 from realm_tf.planning.plan import BuiltIndex
 from realm_tf.search import embeddings
 from realm_tf.text.vocabulary import Vocabulary
@@ -62,9 +66,18 @@ def measure_index(directory: pathlib.Path, num_blocks: int, dimension: int, conf
       num_blocks: how many embeddings.
       dimension: of an embedding.
       config: says the searcher.
+
+    Raises:
+      RealmError: if a process was ended from outside.
     """
-    config = dataclasses.replace(config, index=dataclasses.replace(config.index, minimum_recall=0.0))
-    return BuiltIndex(*_in_process(_build, directory, num_blocks, dimension, config))
+    index = dataclasses.replace(config.index, minimum_recall=0.0)
+    _write_embeddings(directory / 'first', _VECTORS_OF_A_CENTRE, dimension)
+    _write_embeddings(directory / 'embeddings', num_blocks, dimension)
+    with _process() as process:
+        # From here, as ScaNN may not let another thread of its process look.
+        with PeakMemory(process.submit(os.getpid).result(), own, every=0.1) as peak:
+            seconds, disk = process.submit(_build, directory, index).result()
+        return BuiltIndex(num_blocks, seconds, peak.bytes, disk)
 
 
 def make_up_encoder(directory: pathlib.Path, config: Config, vocabulary: Vocabulary) -> None:
@@ -109,17 +122,15 @@ def _embed(corpus: str, encoder: str, tokens_per_batch: int, seconds: float) -> 
     return Embedded(blocks, time.monotonic() - started, _peak_memory())
 
 
-def _build(directory: pathlib.Path, num_blocks: int, dimension: int, config: Config) -> tuple[int, float, int, int]:
+def _build(directory: pathlib.Path, config: IndexConfig) -> tuple[float, int]:
+    """How many seconds the index took, and how many bytes it has."""
     from realm_tf.search.index import build_index
 
-    # What is imported and set up once is not counted.
-    _write_embeddings(directory / 'first', _VECTORS_OF_A_CENTRE, dimension)
-    build_index(directory / 'first', directory / 'first-index', config.index)
-    _write_embeddings(directory / 'embeddings', num_blocks, dimension)
+    # The time for what is imported and set up once is not counted.
+    build_index(directory / 'first', directory / 'first-index', config)
     started = time.monotonic()
-    artifact = build_index(directory / 'embeddings', directory / 'index', config.index)
-    seconds = time.monotonic() - started
-    return num_blocks, seconds, _peak_memory(), sum(file['bytes'] for file in artifact.files.values())
+    artifact = build_index(directory / 'embeddings', directory / 'index', config)
+    return time.monotonic() - started, sum(file['bytes'] for file in artifact.files.values())
 
 
 def _write_embeddings(path: pathlib.Path, num_blocks: int, dimension: int) -> None:
@@ -153,9 +164,23 @@ def _peak_memory() -> int:
 
 
 def _in_process(work: Callable[..., Any], *arguments: Any) -> Any:
-    """What the work gives in a process of its own, whose messages nobody is to read."""
-    with multiprocessing.get_context('spawn').Pool(1, initializer=_be_silent) as pool:
-        return pool.apply(work, arguments)
+    """What the work gives in a process of its own."""
+    with _process() as process:
+        return process.submit(work, *arguments).result()
+
+
+@contextlib.contextmanager
+def _process() -> Iterator[concurrent.futures.Executor]:
+    """A process, which may start others, whose messages nobody is to read."""
+    spawn = multiprocessing.get_context('spawn')
+    try:
+        with concurrent.futures.ProcessPoolExecutor(1, spawn, initializer=_be_silent) as process:
+            yield process
+    except BrokenProcessPool as error:
+        raise RealmError(
+            'A process that measured was ended from outside, most likely as memory ran out. Give a smaller '
+            '--index-sample, or --blocks-per-second, which then is not measured.'
+        ) from error
 
 
 def _be_silent() -> None:

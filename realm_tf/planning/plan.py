@@ -23,7 +23,7 @@ class BuiltIndex(NamedTuple):
     Attributes:
       blocks: how many blocks it has.
       seconds: how long building it took, and measuring its recall.
-      memory: most bytes that the process had, vectors counted.
+      memory: most bytes that its processes had together, mapped files aside, which the system can take back.
       disk: bytes of its files.
     """
 
@@ -45,6 +45,8 @@ class Known(NamedTuple):
       corpus_bytes_per_block: on disk.
       indices: of samples, two at least, of different sizes.
       searcher: what they were built with.
+      blocks_of_piece: how many blocks a searcher is built from at a time, so that beyond some pieces memory grows more
+        slowly; None if it is built from all at once.
       seconds_per_step: of the training.
       refresh_every: steps between two refreshes, as configured.
     """
@@ -57,6 +59,7 @@ class Known(NamedTuple):
     corpus_bytes_per_block: Figure | None
     indices: Sequence[BuiltIndex]
     searcher: str
+    blocks_of_piece: int | None
     seconds_per_step: Figure | None
     refresh_every: int
 
@@ -97,7 +100,7 @@ def make_plan(known: Known) -> list[Line]:
                 known.worker_memory.basis,
             )
         )
-    memory, disk = _bytes_of_index(known, 'memory'), _bytes_of_index(known, 'disk')
+    memory, disk = _memory_of_index(known), _bytes_of_index(known, 'disk')
     lines += [
         Line('memory to build the index', _size(memory.value), memory.basis),
         Line('disk: index', _size(disk.value), disk.basis),
@@ -153,6 +156,16 @@ def _bytes_of_index(known: Known, name: str) -> Figure:
     measured = _measured(known, lambda built: _size(getattr(built, name)))
     return Figure(
         large[1] + a_block * (known.blocks - large[0]), f'extrapolated: {a_block:,.0f} bytes a block through {measured}'
+    )
+
+
+def _memory_of_index(known: Known) -> Figure:
+    figure = _bytes_of_index(known, 'memory')
+    if known.blocks_of_piece is None or known.blocks <= known.blocks_of_piece:
+        return figure
+    return figure._replace(
+        basis=f'{figure.basis}; an upper bound, as it is built in pieces of {known.blocks_of_piece:,} blocks: a larger '
+        '--index-sample comes nearer'
     )
 
 

@@ -10,6 +10,7 @@ from realm_tf.environment import processor
 from realm_tf.errors import RealmError
 from realm_tf.planning import measure
 from realm_tf.planning.plan import Figure, Known, Line, make_plan
+from realm_tf.search.scann_searcher import BLOCKS_AT_ONCE
 from realm_tf.weights.encoder_artifact import Encoder
 
 _SECONDS_OF_EMBEDDING = 20.0
@@ -79,6 +80,7 @@ def plan(
             and Figure(measure.bytes_per_block(corpus), f'bytes of a block of {corpus_path}'),
             indices=indices,
             searcher=config.index.searcher,
+            blocks_of_piece=BLOCKS_AT_ONCE if config.index.searcher == 'scann' else None,
             seconds_per_step=step,
             refresh_every=min(every for _, every in Cadence.parse(config.pretrain.refresh_every).phases),
         )

@@ -2,16 +2,11 @@
 
 import dataclasses
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
 
-import psutil
-
 from realm_tf.commands import status_of
-
-# Looking walks all pages of a process: more often, and it would slow down what it measures.
-_POLL_SECONDS = 1.0
+from realm_tf.peak_memory import PeakMemory, proportional
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,36 +32,6 @@ def run_measured(command: Sequence[str]) -> Measured:
     """
     started = time.monotonic()
     process = subprocess.Popen(command)
-    peak = _Peak(process.pid)
-    peak.start()
-    status = status_of(process)
-    peak.stop()
+    with PeakMemory(process.pid, proportional, every=1.0) as peak:
+        status = status_of(process)
     return Measured(status, time.monotonic() - started, peak.bytes)
-
-
-class _Peak(threading.Thread):
-    """Looks at the memory of a process and its descendants until told to stop."""
-
-    def __init__(self, process_id: int):
-        super().__init__(daemon=True)
-        self.bytes = 0
-        self._process = psutil.Process(process_id)
-        self._ended = threading.Event()
-
-    def run(self) -> None:
-        while not self._ended.wait(_POLL_SECONDS):
-            self.bytes = max(self.bytes, self._now())
-
-    def stop(self) -> None:
-        self._ended.set()
-        self.join()
-
-    def _now(self) -> int:
-        total = 0
-        try:
-            for process in [self._process, *self._process.children(recursive=True)]:
-                memory = process.memory_full_info()
-                total += getattr(memory, 'pss', memory.rss)
-        except psutil.NoSuchProcess:
-            pass  # it ended while it was looked at
-        return total
