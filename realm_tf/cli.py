@@ -73,11 +73,12 @@ _program(realm, 'ask', 'Ask an exported model.')
 _program(realm, 'serve', 'Serve an exported model: a page to ask it, and the interfaces of TensorFlow Serving.')
 
 
-def configured(*sections: str, settings_of: tuple[str, ...] = ()):
+def configured(*sections: str, settings_of: tuple[str, ...] = (), **short_for: str):
     """Gives a command `--preset`, `--config` and `--set`, and passes it the `Config` they make.
 
     The settings of `sections` are listed in its help. Those of the artefact that the first of the options
-    `settings_of` names which is given are over the preset.
+    `settings_of` names which is given are over the preset. Of an option that is short for a `--set`, and over it,
+    `short_for` names the setting.
     """
     preset_help = 'Settings to start from: paper, base, small or tiny.'
     if settings_of:
@@ -94,7 +95,10 @@ def configured(*sections: str, settings_of: tuple[str, ...] = ()):
 
                 kind, path = made
                 saved = settings_to_answer_with(open_artifact(path, kind).configuration)
-            return command(config=load_config(preset, config_file, parse_overrides(overrides), saved), **arguments)
+            asked = {setting: arguments.pop(option) for option, setting in short_for.items()}
+            given = {setting: value for setting, value in asked.items() if value is not None}
+            config = load_config(preset, config_file, parse_overrides(overrides) | given, saved)
+            return command(config=config, **arguments)
 
         with_config.__name__, with_config.__doc__ = command.__name__, command.__doc__
         with_config.__click_params__ = [
@@ -349,23 +353,21 @@ def refresh(run, corpus, nice, beam_options):
 @realm.group(invoke_without_command=True)
 @click.option('--embeddings', type=INPUT, help='The embeddings.')
 @click.option('--output', type=OUTPUT, help='Directory of the index.')
-@click.option('--recall', type=click.FloatRange(0, 1), help='What search is tuned to reach: index.recall.')
+@click.option(
+    '--recall', type=click.FloatRange(0, 1, min_open=True), help='What search is tuned to reach: index.recall.'
+)
 @click.option('--k', type=click.IntRange(1), help='The k of the recall@k: index.recall_at.')
 @_overwrite
-@configured('index')
+@configured('index', recall='index.recall', k='index.recall_at')
 @click.pass_context
-def index(context, embeddings, output, recall, k, overwrite, config):
+def index(context, embeddings, output, overwrite, config):
     """Build an index over embeddings: tune it to a recall at the least cost, and measure it."""
     if context.invoked_subcommand is not None:
         return refuse_options_before_subcommand(context)
     _require_options(context, embeddings=embeddings, output=output)
-    import dataclasses
-
     from realm_tf.search.index import build_index
 
-    asked = {'recall': recall, 'recall_at': k}
-    settings = dataclasses.replace(config.index, **{name: value for name, value in asked.items() if value is not None})
-    build_index(embeddings, output, settings, overwrite=overwrite, seed=config.seed)
+    build_index(embeddings, output, config.index, overwrite=overwrite, seed=config.seed)
     _done(output)
 
 

@@ -6,6 +6,7 @@ every artefact it makes. Numbers of the paper are the defaults, so that `Config(
 
 import dataclasses
 import json
+import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -244,8 +245,23 @@ class IndexConfig:
         'float32', 'Vectors that ScaNN scores the best blocks again with: int8 takes a quarter of the memory.'
     )
     recall_at: PositiveInt = _setting(8, 'The k of the recall@k.')
-    recall: Share = _setting(0.95, 'Recall@k that search is tuned to reach, looking no further than that takes.')
-    minimum_recall: NonNegativeFloat = _setting(0.9, 'Measured recall@k below which the index is not published.')
+    recall: Annotated[float, pydantic.Field(gt=0, le=1)] = _setting(
+        0.95, 'Recall@k that search is tuned to reach, looking no further than that takes.'
+    )
+    minimum_recall: NonNegativeFloat = _setting(
+        0.9, 'Measured recall@k below which the index is not published: less than what search is tuned to reach.'
+    )
+
+    @pydantic.field_validator('minimum_recall')
+    @classmethod
+    def _can_be_expected(cls, value: float, others: pydantic.ValidationInfo) -> float:
+        recall = others.data.get('recall', math.inf)
+        if others.data.get('searcher') in ('scann', 'ivf') and value >= recall:
+            raise ValueError(
+                f'it must be less than index.recall, which is {recall}: search is tuned to reach that and looks no '
+                'further, and on other queries it may find a little less'
+            )
+        return value
 
 
 @_section

@@ -102,6 +102,10 @@ def test_every_command_has_help_with_its_defaults(command):
         (['plan', '--seconds-per-step', '0'], "'--seconds-per-step': 0.0 is not in the range x>0"),
         (['plan', '--index-sample', '3'], "'--index-sample': 3 is not in the range x>=1000"),
         (
+            ['index', '--embeddings', '.', '--output', 'x', '--recall', '0.8'],
+            'index.minimum_recall = 0.9: it must be less than index.recall, which is 0.8',
+        ),
+        (
             ['ict', '--corpus', '.', '--encoder', '.', '--output', 'x', '--preset', 'small', '--strategy', 'tpu'],
             'skip_padding=false',
         ),
@@ -115,7 +119,7 @@ def test_every_command_has_help_with_its_defaults(command):
             'finetune.patience = 3 is about development questions, and there are none',
         ),
         (
-            ['index', '--set', 'index.recall=0.8', 'update', '--index', '.', '--embeddings', '.', '--output', 'x'],
+            ['index', '--set', 'index.recall=0.99', 'update', '--index', '.', '--embeddings', '.', '--output', 'x'],
             '--set before update has no effect on it',
         ),
         (['pretrian'], "No such command 'pretrian'"),

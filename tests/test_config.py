@@ -49,6 +49,7 @@ def test_file_wins_over_preset_and_override_over_file(tmp_path):
         ('finetune.max_steps=0', 'finetune.max_steps = 0: input should be greater than 0'),
         ('corpus.block_length=3', 'corpus.block_length = 3: input should be greater than 3'),
         ('index.recall=95', 'index.recall = 95: input should be less than or equal to 1'),
+        ('index.recall=0.9', 'index.minimum_recall = 0.9: it must be less than index.recall, which is 0.9'),
         ('pretrain.refresh_every=0-20:5', "pretrain.refresh_every = '0-20:5': the last phase must have no end"),
         ('pretrain.max_stale_steps=4', 'pretrain.max_stale_steps = 4: it must be more than the 4 steps'),
         ('finetune.max_stale_steps=25', 'finetune.max_stale_steps = 25: it must be more than the 25 steps'),

@@ -84,8 +84,11 @@ def test_too_little_recall_publishes_nothing(tmp_path):
     # Without structure, a tree has nothing to go by.
     noise = np.random.default_rng(2).standard_normal((20_000, 64), np.float32)
     path = make_embeddings(tmp_path / 'embeddings', noise)
-    with pytest.raises(RealmError, match=r'recall@8 is 0\.\d+, and index.minimum_recall is 0.99'):
-        build_index(path, tmp_path / 'index', IndexConfig(minimum_recall=0.99))
+    # Every other one tunes the search, and is a block, which is nearest to itself; the others are near none.
+    queries = np.random.default_rng(3).standard_normal((64, 64), np.float32)
+    queries[::2] = noise[:32]
+    with pytest.raises(RealmError, match=r'recall@1 is 0\.\d+, and index.minimum_recall is 0.9'):
+        build_index(path, tmp_path / 'index', IndexConfig(recall_at=1), sample_queries=queries)
     with pytest.raises(RealmError, match='no finished index'):
         open_index(tmp_path / 'index')
 
@@ -173,12 +176,12 @@ def test_an_update_with_embeddings_of_another_size_is_refused(embeddings_path, v
 def test_the_commands(embeddings_path, vectors, tmp_path):
     path = make_embeddings(tmp_path / 'edited', edited(vectors))
     run = click.testing.CliRunner().invoke
-    old = ['--output', str(tmp_path / 'old'), '--recall', '0.8', '--k', '5', '--set', 'index.minimum_recall=0.7']
+    old = ['--output', str(tmp_path / 'old'), '--recall', '0.99', '--k', '5', '--set', 'index.minimum_recall=0.95']
     result = run(realm, ['index', '--embeddings', str(embeddings_path), *old], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     artifact = open_artifact(tmp_path / 'old', 'index')
-    assert (artifact.configuration['recall'], artifact.configuration['recall_at']) == (0.8, 5)
-    assert artifact.counts['recall'] >= 0.7
+    assert (artifact.configuration['recall'], artifact.configuration['recall_at']) == (0.99, 5)
+    assert artifact.counts['recall'] >= 0.95
     update = ['update', '--index', str(tmp_path / 'old'), '--embeddings', str(path), '--output', str(tmp_path / 'new')]
     result = run(realm, ['index', *update], catch_exceptions=False)
     assert result.exit_code == 0, result.output

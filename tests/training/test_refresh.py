@@ -460,7 +460,7 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
         run,
         4,
         first,
-        dataclasses.replace(config, index=dataclasses.replace(config.index, minimum_recall=2)),
+        dataclasses.replace(config, index=dataclasses.replace(config.index, searcher='exact', minimum_recall=2)),
         tiny_corpus,
     )
     wait_until(lambda: generation_of_step(epath.Path(run), 4).problem(), builder)
