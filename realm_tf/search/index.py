@@ -10,9 +10,9 @@ import psutil
 from etils import epath
 
 from realm_tf.artifacts import Artifact, Draft, make_artifact, open_artifact, outdated_because, write_text_whole
-from realm_tf.config import IndexConfig, config_to_dict
+from realm_tf.config import IndexConfig, config_from_dict, config_to_dict
 from realm_tf.errors import RealmError
-from realm_tf.files import length_of
+from realm_tf.files import is_remote, length_of
 from realm_tf.search.array_files import read_array, write_array
 from realm_tf.search.embeddings import Embeddings, take_rows
 from realm_tf.search.exact import ExactSearcher
@@ -23,7 +23,8 @@ from realm_tf.search.searcher import Searcher, SearchResult
 from realm_tf.search.tpu_searcher import TpuSearcher
 from realm_tf.search.tuning import recall, tune
 
-# Times differ from run to run, so they are kept beside the artefact's files and are no part of its digest.
+# Times and memory differ from run to run. In the manifest they would be part of the digest, by which runs know their
+# index, and the same index made again would be another: so they are kept beside the files.
 MEASUREMENTS = '.measurements.json'
 
 # What a block's embedding is recognised by when the index is updated.
@@ -82,9 +83,10 @@ def build_index(
       The index; the one already there if it is up to date.
 
     Raises:
-      RealmError: if an embedding is not finite, the searcher cannot reach `config.recall`, or the measured recall is
-        below `config.minimum_recall`.
+      RealmError: if the searcher cannot be where it is to be, an embedding is not finite, the searcher cannot reach
+        `config.recall`, or the measured recall is below `config.minimum_recall`.
     """
+    _require_place(config.searcher, output)
     embeddings = Embeddings.open(embeddings_path)
     configuration = {**config_to_dict(config), 'seed': seed}
     inputs = {'embeddings': embeddings.artifact.digest}
@@ -129,10 +131,16 @@ def update_index(
       The new index; the one already there if it is up to date.
 
     Raises:
-      RealmError: if an embedding is not finite or of another size, or the measured recall is below the old index's
-        `index.minimum_recall`: then so much has changed that the index must be built.
+      RealmError: if a searcher cannot be where it is or is to be, an embedding is not finite or of another size, or the
+        measured recall is below the old index's `index.minimum_recall`: then so much has changed that the index must be
+        built.
     """
     old = open_artifact(index_path, 'index')
+    settings = dict(old.configuration)
+    seed = settings.pop('seed')
+    config = config_from_dict({'index': settings}, source=str(index_path)).index
+    for path in (index_path, output):
+        _require_place(config.searcher, path)
     embeddings = Embeddings.open(embeddings_path)
     inputs = {'embeddings': embeddings.artifact.digest, 'index': old.digest}
     if outdated_because(output, 'index', old.configuration, inputs) is None:
@@ -143,9 +151,6 @@ def update_index(
             f'have {embeddings.dimension}. Embed the edited corpus with the encoder of the old one.'
         )
     _require_finite(embeddings)
-    settings = dict(old.configuration)
-    seed = settings.pop('seed')
-    config = IndexConfig(**settings)
     old_rows = _rows_of(embeddings.hashes(), read_array(old.path / HASHES))
     with make_artifact(output, 'index', configuration=old.configuration, inputs=inputs, overwrite=overwrite) as draft:
         searcher = searcher_class(config.searcher).update(
@@ -167,15 +172,25 @@ def open_index(path: epath.PathLike, embeddings: Artifact | None = None) -> Sear
       embeddings: the embeddings it must have been built from; None for any.
 
     Raises:
-      RealmError: if there is no whole index, it was built from other embeddings, or by another release.
+      RealmError: if there is no whole index, its searcher cannot be opened where it is, it was built from other
+        embeddings, or by another release.
     """
     artifact = open_artifact(path, 'index')
+    _require_place(artifact.configuration['searcher'], path)
     if embeddings is not None:
         artifact.require_input('embeddings', embeddings)
     try:
         return searcher_class(artifact.configuration['searcher']).load(artifact.path / 'searcher')
     except KeyError as missing:
         raise RealmError(f'{path} was built by another release, and lacks {missing}: build it again.') from missing
+
+
+def _require_place(searcher: str, path: epath.PathLike) -> None:
+    if searcher_class(searcher) is ScannSearcher and is_remote(path):
+        raise RealmError(
+            f'ScaNN reads and writes files on disks only, and {path} is on an object store. Name a directory of a '
+            'disk, and copy the index from or to the store, or build it with index.searcher=ivf or exact.'
+        )
 
 
 def _save(searcher: Searcher, embeddings: Embeddings, draft: Draft) -> None:

@@ -1,4 +1,8 @@
 import json
+import pathlib
+import re
+import subprocess
+import sys
 
 import click.testing
 import numpy as np
@@ -11,6 +15,7 @@ from realm_tf.errors import RealmError
 from realm_tf.search.embeddings import Embeddings, shard_name
 from realm_tf.search.index import MEASUREMENTS, build_index, open_index, update_index
 
+REPOSITORY = pathlib.Path(__file__).parents[2]
 NUM_BLOCKS, DIMENSION = 1500, 16
 
 
@@ -112,6 +117,34 @@ def test_an_index_of_another_release_is_refused(embeddings_path, tmp_path):
     saved.write_text(saved.read_text().replace('effort', 'before'))
     with pytest.raises(RealmError, match="lacks 'effort': build it again"):
         open_index(tmp_path / 'index')
+
+
+def on_store(store, *arguments):
+    command = [sys.executable, 'tests/object_store.py', str(store), 'realm_tf.cli', 'index', *map(str, arguments)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+def test_an_index_of_core_operations_may_be_on_an_object_store(embeddings_path, tmp_path):
+    (tmp_path / 'bucket').mkdir()
+    output = ('--output', 'gs://bucket/index', '--set', 'index.searcher=ivf')
+    ended = on_store(tmp_path, '--embeddings', embeddings_path, *output)
+    assert ended.returncode == 0, ended.stderr
+    on_disk = build_index(embeddings_path, tmp_path / 'index', IndexConfig(searcher='ivf'))
+    assert open_artifact(tmp_path / 'bucket' / 'index').digest == on_disk.digest
+
+
+def test_scann_is_refused_on_an_object_store(embeddings_path, tmp_path):
+    sentence = (
+        r'ScaNN reads and writes files on disks only, and gs://bucket/index is on an object store\. .*=ivf or exact'
+    )
+    with pytest.raises(RealmError, match=sentence):
+        build_index(embeddings_path, 'gs://bucket/index', IndexConfig())
+    build_index(embeddings_path, tmp_path / 'bucket' / 'index', IndexConfig())
+    with pytest.raises(RealmError, match=sentence):
+        update_index(tmp_path / 'bucket' / 'index', embeddings_path, 'gs://bucket/index')
+    of_the_store = ('--index', 'gs://bucket/index', '--embeddings', embeddings_path, '--output', tmp_path / 'new')
+    ended = on_store(tmp_path, 'update', *of_the_store)
+    assert ended.returncode == 2 and re.search(sentence, ended.stderr) and 'Traceback' not in ended.stderr
 
 
 def test_an_embedding_that_is_not_finite_is_refused(vectors, tmp_path):
