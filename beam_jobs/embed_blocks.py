@@ -26,7 +26,6 @@ from realm_tf.config import Config, config_from_dict, config_to_dict
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.embedding.block_embedder import BlockEmbedder
 from realm_tf.embedding.reuse import require_reusable
-from realm_tf.search.embeddings import Embeddings
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.weights.fit import require_positions
 
@@ -74,9 +73,9 @@ def run(options: PipelineOptions, config: Config) -> None:
     require_positions(config_from_dict(encoder.configuration), {f'the blocks of {job.corpus}': corpus.block_length})
     read = []
     if job.reuse:
-        reused = Embeddings.open(job.reuse)
+        reused = open_artifact(job.reuse, 'embeddings')
         require_reusable(reused, encoder)
-        read.append(reused.artifact)
+        read.append(reused)
     with make_artifact(
         job.output, 'embeddings', configuration=configuration, inputs=inputs, overwrite=job.overwrite, read=read
     ) as draft:

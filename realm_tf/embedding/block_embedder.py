@@ -62,7 +62,7 @@ class BlockEmbedder:
         # What is known to fit, which is less once memory has run out.
         self._tokens_that_fit = tokens_per_batch
         self._threads = concurrent.futures.ThreadPoolExecutor(threads)
-        self._reusable = ReusableEmbeddings.open(reuse) if reuse else None
+        self._reusable = ReusableEmbeddings(open_artifact(reuse, 'embeddings')) if reuse else None
 
     def embed(self, blocks: range, tell: Callable[[Counter], None]) -> EmbeddedBlocks:
         """Embeds consecutive blocks of the corpus.

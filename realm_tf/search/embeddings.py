@@ -35,7 +35,7 @@ class Embeddings:
           RealmError: if there is none, it is not whole, or its shards do not fit together.
         """
         artifact = open_artifact(path, 'embeddings')
-        shards = [read_array(artifact.path / name) for name in _names(artifact, _EMBEDDINGS)]
+        shards = [read_array(file) for file in embeddings_files(artifact)]
         shapes = {shard.shape[1:] for shard in shards}
         if len(shapes) != 1 or sum(map(len, shards)) != artifact.counts['blocks']:
             raise RealmError(
@@ -44,15 +44,6 @@ class Embeddings:
                 'Embed the corpus again.'
             )
         return cls(artifact, shards)
-
-    @property
-    def has_contents(self) -> bool:
-        """Whether it says what was embedded; imported embeddings do not."""
-        return len(_names(self.artifact, _CONTENTS)) == len(self.shards)
-
-    def contents(self) -> list[np.ndarray]:
-        """Hashes of what was embedded of each block, uint64 `[blocks of the shard]` for each shard."""
-        return [read_array(self.artifact.path / name) for name in _names(self.artifact, _CONTENTS)]
 
     @property
     def dimension(self) -> int:
@@ -93,6 +84,19 @@ def contents_name(shard: int, num_shards: int) -> str:
     return _shard_name(_CONTENTS, shard, num_shards)
 
 
+def embeddings_files(artifact: Artifact) -> list[epath.Path]:
+    """The files of the embeddings, float32 `[blocks of the shard, dimension]` each."""
+    return _files(artifact, _EMBEDDINGS)
+
+
+def contents_files(artifact: Artifact) -> list[epath.Path]:
+    """The files of the hashes of what was embedded of each block, uint64 `[blocks of the shard]` each.
+
+    There are as many as shards; imported embeddings have none.
+    """
+    return _files(artifact, _CONTENTS)
+
+
 def take_rows(shards: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
     """The rows `ids` of the shards laid end to end, float32 `[len(ids), dimension]`."""
     ids = np.asarray(ids, np.int64)
@@ -111,5 +115,5 @@ def _shard_name(kind: str, shard: int, num_shards: int) -> str:
     return f'{kind}-{shard:05d}-of-{num_shards:05d}.npy'
 
 
-def _names(artifact: Artifact, kind: str) -> list[str]:
-    return sorted(name for name in artifact.files if name.startswith(f'{kind}-'))
+def _files(artifact: Artifact, kind: str) -> list[epath.Path]:
+    return [artifact.path / name for name in sorted(artifact.files) if name.startswith(f'{kind}-')]

@@ -6,7 +6,7 @@ import pytest
 from realm_tf.artifacts import make_artifact, open_artifact
 from realm_tf.embedding.reuse import ReusableEmbeddings, require_reusable
 from realm_tf.errors import RealmError
-from realm_tf.search.embeddings import Embeddings, contents_name, shard_name
+from realm_tf.search.embeddings import contents_name, shard_name
 
 CONTENTS = np.array([7, 2**63, 5, 11, 5], np.uint64)
 ROWS = np.arange(10, dtype=np.float32).reshape(5, 2)
@@ -19,7 +19,7 @@ def write_embeddings(path, encoder, has_contents=True):
             if has_contents:
                 np.save(draft.path / contents_name(shard, 2), CONTENTS[rows])
         draft.counts['blocks'] = len(ROWS)
-    return Embeddings.open(path)
+    return open_artifact(path)
 
 
 @pytest.fixture
@@ -37,6 +37,17 @@ def test_rows_are_found_wherever_they_stand(encoders, tmp_path):
     is_old = reusable.copy_into(embeddings, np.array([5, 2**64 - 1, 2**63, 0, 11], np.uint64))
     np.testing.assert_array_equal(is_old, [True, False, True, False, True])
     np.testing.assert_array_equal(embeddings, [ROWS[2], [-1, -1], ROWS[1], [-1, -1], ROWS[3]])
+
+
+def test_a_shard_is_read_only_where_a_row_of_it_is_wanted(encoders, tmp_path):
+    old = write_embeddings(tmp_path / 'old', encoders[0])
+    (tmp_path / 'old' / shard_name(0, 2)).unlink()
+    embeddings = np.empty((2, 2), np.float32)
+    reusable = ReusableEmbeddings(old)
+    assert reusable.copy_into(embeddings, CONTENTS[3:]).all()
+    np.testing.assert_array_equal(embeddings, ROWS[[3, 2]])
+    with pytest.raises(FileNotFoundError):
+        reusable.copy_into(embeddings, CONTENTS[:2])
 
 
 def test_those_of_another_encoder_are_refused(encoders, tmp_path):
