@@ -2,10 +2,10 @@
 
     python -m beam_jobs.embed_blocks --corpus corpus --encoder encoder --output embeddings --num_workers 16
 
-The shards of the embeddings are the elements of the pipeline: runs of blocks, more of them than workers. A worker loads
-the SavedModel once, reads the blocks of a shard memory-mapped, embeds them in batches of about equal length, and writes
-the files of the shard under temporary names, then renames them. An interrupted job goes on from the shards that are
-there whole, by their checksums.
+The shards of the embeddings are the elements of the pipeline: runs of blocks, the same for any number of workers. A
+worker loads the SavedModel once, reads the blocks of a shard memory-mapped, embeds them in batches of about equal
+length, and writes the files of the shard under temporary names, then renames them. An interrupted job goes on from the
+shards that are there whole, by their checksums.
 """
 
 import os
