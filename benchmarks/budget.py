@@ -1,10 +1,11 @@
 """What pre-training at the size of the paper would take on 64 TPUs, from figures that were measured, by arithmetic.
 
-    python -m benchmarks.budget --tflop 27.76 --batch-seconds 0.1 --blocks-per-second 7.5
+    python -m benchmarks.budget --tflop 27.76 --batch-seconds 0.17 --blocks-per-second 7.5
 
 What a step computes is what `benchmarks.tpu_compile` counts; what the host needs for a batch, what
-`benchmarks.pretraining_batch` measures; what a worker embeds, what `realm plan` or `benchmarks.encoder` measures. The
-share of its peak that a TPU reaches is supposed, not measured. Prints tables in Markdown.
+`benchmarks.pretraining_batch` measures, and `benchmarks.search` among as many blocks; what a worker embeds, what
+`realm plan` or `benchmarks.encoder` measures. The share of its peak that a TPU reaches is supposed, not measured.
+Prints tables in Markdown.
 """
 
 import math
@@ -30,7 +31,7 @@ _BLOCK_LENGTH = 288
 @click.option('--utilization', default=0.4, show_default=True, help='Share of its peak that a TPU reaches.')
 @click.option('--workers', default=16, show_default=True, help='That embed the blocks.')
 @click.option('--refresh-every', default=500, show_default=True, help='Steps between two refreshes.')
-@click.option('--bytes-per-block', default=180.0, show_default=True, help='Memory of the index: ScaNN with int8.')
+@click.option('--bytes-per-block', default=165.0, show_default=True, help='Memory of the index: ScaNN with int8.')
 def main(tflop, batch_seconds, blocks_per_second, utilization, workers, refresh_every, bytes_per_block):
     """Prints the tables."""
     embedding = BLOCKS / workers / blocks_per_second
