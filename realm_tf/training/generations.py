@@ -71,6 +71,10 @@ class Generation:
         """Whether it exists."""
         return is_published(self.index, 'index')
 
+    def is_begun(self) -> bool:
+        """Whether the builder has begun to make it, and has not given it up."""
+        return self.encoder.exists() and self.problem() is None
+
     def remove(self) -> None:
         """Removes what there is of it; the manifest of its index first, so that nobody opens what is left."""
         self.unpublish()
@@ -119,7 +123,8 @@ def publish_snapshot(
 ) -> Artifact:
     """Publishes the retriever's parameters at a step, for the builder to embed this corpus with.
 
-    A generation of this step that a run before this one left stays if it was made from the very same parameters.
+    A generation of this step that a run before this one left stays if it was made from the very same parameters. Old
+    snapshots are removed, but for those of generations that are being made or are there.
 
     Args:
       run: directory of the run.
@@ -137,7 +142,10 @@ def publish_snapshot(
         vocabulary.write(draft.path / VOCABULARY)
         draft.counts['step'] = step
     for old in steps_below(run / SNAPSHOTS)[:-KEPT]:
-        step_directory(run / SNAPSHOTS, old).rmtree()
+        # The next ones may come faster than the builder works. At its end it looks for the one that it took: if that is
+        # gone, the trainer has taken it back.
+        if not generation_of_step(run, old).is_begun():
+            step_directory(run / SNAPSHOTS, old).rmtree()
     snapshot = open_artifact(path, SNAPSHOT)
     generation = generation_from(run, snapshot)
     if not generation.is_made_from(snapshot):

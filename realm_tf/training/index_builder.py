@@ -73,8 +73,8 @@ def run_builder(run: epath.PathLike, corpus_path: epath.PathLike, beam_options: 
             try:
                 build_generation(run, snapshot, corpus_path, beam_options, lock)
             except Exception as error:
-                # The trainer keeps the newest few, and a resumed one makes some again: what became of one that is no
-                # longer there is of no interest.
+                # A trainer that is resumed removes some, and makes them again: what became of one that is no longer
+                # there is of no interest.
                 if _is_there(snapshot):
                     _say_what_went_wrong(run, snapshot, error)
 

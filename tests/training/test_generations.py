@@ -207,7 +207,6 @@ def test_a_generation_outlives_a_resume_only_if_it_is_of_the_same_weights(run, t
 
     for step in (10, 20, 30, 40):
         publish_generation_of(publish_again(step))
-    assert steps_below(run / 'snapshots') == [20, 30, 40]
     # The run is stopped, and goes on from step 25.
     forget_snapshots_after(run, 25)
     assert newest_snapshot(run).counts['step'] == 20
@@ -217,6 +216,29 @@ def test_a_generation_outlives_a_resume_only_if_it_is_of_the_same_weights(run, t
     publish_again(40)
     assert newest_generation(run, until=40).step == 30
     assert not generation_of_step(run, 40).is_published()
+
+
+def test_a_snapshot_is_kept_while_the_builder_may_look_for_it(run, tiny_encoder, tiny_corpus):
+    encoder = Encoder.open(tiny_encoder)
+    weights = copied_parameters(encoder.retriever()), encoder.vocabulary, encoder.artifact.configuration
+
+    def kept_after(*steps):
+        for step in steps:
+            publish_snapshot(run, step, *weights, open_artifact(tiny_corpus))
+        return steps_below(run / 'snapshots')
+
+    assert kept_after(10, 20, 30, 40) == [20, 30, 40]
+    being_made, given_up = generation_of_step(run, 20), generation_of_step(run, 40)
+    for generation in (being_made, given_up):
+        generation.encoder.mkdir(parents=True)
+    given_up.report_problem('Too little is found.')
+    assert kept_after(50, 60, 70, 80) == [20, 60, 70, 80]
+    # It looks for it once more when it has published.
+    publish(run, 20)
+    assert kept_after(90) == [20, 70, 80, 90]
+    for step in (70, 80, 90):
+        publish(run, step)
+    assert collected(run, in_use=90) == [70, 80, 90] and kept_after(100) == [70, 80, 90, 100]
 
 
 def test_the_snapshot_of_the_result_comes_before_all_others(run, tiny_encoder, tiny_corpus):

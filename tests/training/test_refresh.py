@@ -372,6 +372,24 @@ def test_a_corpus_that_the_run_is_not_trained_with_is_refused(snapshot_run, tmp_
     assert newest_generation(run, until=100) is None
 
 
+def test_a_builder_that_is_slower_than_snapshots_come_publishes(snapshot_run, first, tiny_config, tiny_corpus, start):
+    run = epath.Path(snapshot_run)
+    slow, next_one = generation_of_step(run, 3), generation_of_step(run, 7)
+    builder = start(*command('refresh', run=run, corpus=tiny_corpus))
+    wait_until((slow.embeddings / 'recipe.json').exists, builder)
+    builder.send_signal(signal.SIGSTOP)
+    assert not slow.is_published()
+    for step in (4, 5, 6, 7):
+        publish(run, step, first, with_refresh(tiny_config), tiny_corpus)
+    builder.send_signal(signal.SIGCONT)
+    # Then it is done with the one before.
+    wait_until(next_one.encoder.exists, builder)
+    assert slow.is_published()
+    builder.terminate()
+    assert builder.wait() == 128 + signal.SIGTERM
+    require_no_process_at(run)
+
+
 @pytest.mark.slow
 def test_a_builder_killed_at_any_moment_leaves_nothing_half_and_goes_on(
     snapshot_run, first, tiny_corpus, tiny_config, tmp_path, start
