@@ -41,7 +41,7 @@ def open_generation(generation: Generation) -> OpenGeneration:
     """
     encoder = open_artifact(generation.encoder, 'encoder').verify()
     embeddings = Embeddings.open(generation.embeddings)
-    embeddings.artifact.require_input('encoder', encoder)
+    embeddings.artifact.verify().require_input('encoder', encoder)
     open_artifact(generation.index, 'index').verify()
     return OpenGeneration(generation, embeddings, open_index(generation.index, embeddings.artifact))
 

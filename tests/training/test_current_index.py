@@ -86,7 +86,10 @@ def test_missing_blocks_do_not_count():
     assert overlap(before, after) == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize('file', ['index/searcher/vectors-00001.npy', 'encoder/retriever.safetensors'])
+@pytest.mark.parametrize(
+    'file',
+    ['index/searcher/vectors-00001.npy', 'embeddings/embeddings-00001-of-00002.npy', 'encoder/retriever.safetensors'],
+)
 def test_a_corrupt_generation_is_refused_said_and_the_last_good_one_stays(run, first, retriever, capsys, file):
     current = CurrentIndex(run, retriever, first)
     good = publish_same(run, 2, first)
