@@ -1,9 +1,13 @@
 """The index artefact: a searcher over the embeddings of a corpus, with its measured recall."""
 
+from __future__ import annotations
+
+import contextlib
 import hashlib
 import json
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
@@ -22,6 +26,9 @@ from realm_tf.search.scann_searcher import ScannSearcher
 from realm_tf.search.searcher import Searcher, SearchResult
 from realm_tf.search.tpu_searcher import TpuSearcher
 from realm_tf.search.tuning import recall, tune
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # Times and memory differ from run to run. In the manifest they would be part of the digest, by which runs know their
 # index, and the same index made again would be another: so they are kept beside the files.
@@ -164,12 +171,16 @@ def update_index(
     return _published(output, measured)
 
 
-def open_index(path: epath.PathLike, embeddings: Artifact | None = None) -> Searcher:
+def open_index(
+    path: epath.PathLike, embeddings: Artifact | None = None, strategy: tf.distribute.Strategy | None = None
+) -> Searcher:
     """Opens the searcher of an index artefact.
 
     Args:
       path: the index artefact.
       embeddings: the embeddings it must have been built from; None for any.
+      strategy: whose replicas search, where the searcher is one of theirs (`tpu`); None for the one in whose scope this
+        is called.
 
     Raises:
       RealmError: if there is no whole index, its searcher cannot be opened where it is, it was built from other
@@ -180,7 +191,8 @@ def open_index(path: epath.PathLike, embeddings: Artifact | None = None) -> Sear
     if embeddings is not None:
         artifact.require_input('embeddings', embeddings)
     try:
-        return searcher_class(artifact.configuration['searcher']).load(artifact.path / 'searcher')
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            return searcher_class(artifact.configuration['searcher']).load(artifact.path / 'searcher')
     except KeyError as missing:
         raise RealmError(f'{path} was built by another release, and lacks {missing}: build it again.') from missing
 

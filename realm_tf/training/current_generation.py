@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from etils import epath
 
 from realm_tf.artifacts import open_artifact
@@ -33,19 +34,6 @@ class OpenGeneration:
     searcher: Searcher
 
 
-def open_generation(generation: Generation) -> OpenGeneration:
-    """Opens a generation, and checks that its parts are whole and belong together.
-
-    Raises:
-      RealmError: if they are not, or do not.
-    """
-    encoder = open_artifact(generation.encoder, 'encoder').verify()
-    embeddings = Embeddings.open(generation.embeddings)
-    embeddings.artifact.verify().require_input('encoder', encoder)
-    open_artifact(generation.index, 'index').verify()
-    return OpenGeneration(generation, embeddings, open_index(generation.index, embeddings.artifact))
-
-
 class CurrentGeneration:
     """The index generation in use.
 
@@ -56,11 +44,21 @@ class CurrentGeneration:
       run: directory of the run.
       first: opens what is used until the run has a generation of its own.
       step: steps of the training made so far; generations of later steps are of a run that was stopped and went back.
+      strategy: whose replicas search, where the searcher is one of theirs; all of them are this process's.
       is_chief: whether this process removes old generations; of several workers one does.
     """
 
-    def __init__(self, run: epath.Path, first: Callable[[], OpenGeneration], *, step: int = 0, is_chief: bool = True):
+    def __init__(
+        self,
+        run: epath.Path,
+        first: Callable[[], OpenGeneration],
+        *,
+        step: int = 0,
+        strategy: tf.distribute.Strategy,
+        is_chief: bool = True,
+    ):
         self._run = run
+        self._strategy = strategy
         self._is_chief = is_chief
         self._started = time.time()
         self._opener = concurrent.futures.ThreadPoolExecutor(1)
@@ -85,6 +83,19 @@ class CurrentGeneration:
     def searcher(self) -> Searcher:
         """The index in use."""
         return self._now.searcher
+
+    def open(self, generation: Generation) -> OpenGeneration:
+        """Opens a generation, and checks that its parts are whole and belong together.
+
+        Raises:
+          RealmError: if they are not, or do not.
+        """
+        encoder = open_artifact(generation.encoder, 'encoder').verify()
+        embeddings = Embeddings.open(generation.embeddings)
+        embeddings.artifact.verify().require_input('encoder', encoder)
+        open_artifact(generation.index, 'index').verify()
+        searcher = open_index(generation.index, embeddings.artifact, self._strategy)
+        return OpenGeneration(generation, embeddings, searcher)
 
     def look(self, step: int) -> None:
         """Looks for a generation newer than those open, of a step up to and with `step`; returns at once."""
@@ -154,7 +165,7 @@ class CurrentGeneration:
         """Opens the newest generation that is whole; one that is not is said to be so, and removed."""
         while (generation := newest_generation(self._run, until)) is not None:
             try:
-                return open_generation(generation)
+                return self.open(generation)
             except RealmError as error:
                 say(
                     f'The index generation of step {generation.step} is not used: {error} It was removed, and is made '

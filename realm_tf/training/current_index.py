@@ -8,7 +8,7 @@ from etils import epath
 
 from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.search.searcher import Keeps
-from realm_tf.training.current_generation import CurrentGeneration, OpenGeneration, open_generation
+from realm_tf.training.current_generation import CurrentGeneration, OpenGeneration
 from realm_tf.training.generations import Generation
 from realm_tf.training.train_step import shared_out
 from realm_tf.weights.encoder_artifact import RETRIEVER
@@ -28,7 +28,8 @@ class CurrentIndex(CurrentGeneration):
       step: steps of the training made so far; see `CurrentGeneration`.
       live: whether `retriever` is the one in training instead, whose parameters stay as they are. They change while a
         batch is embedded, so that a run is then not the same bit by bit when it is made again.
-      strategy: whose devices embed the queries; the retriever was made in its scope.
+      strategy: whose devices embed the queries, and search where the searcher is one of theirs; the retriever was made
+        in its scope.
       is_chief: whether this process removes old generations; of several workers one does.
     """
 
@@ -43,12 +44,12 @@ class CurrentIndex(CurrentGeneration):
         strategy: tf.distribute.Strategy | None = None,
         is_chief: bool = True,
     ):
+        strategy = strategy or tf.distribute.get_strategy()
         self._retriever = retriever
         self._live = live
-        self._strategy = strategy or tf.distribute.get_strategy()
-        self._embed_shares = embedding_of_queries(retriever, self._strategy)
+        self._embed_shares = embedding_of_queries(retriever, strategy)
         self._last_search: tuple[np.ndarray, int, Keeps, int, np.ndarray] | None = None
-        super().__init__(run, lambda: open_generation(first), step=step, is_chief=is_chief)
+        super().__init__(run, lambda: self.open(first), step=step, strategy=strategy, is_chief=is_chief)
 
     def search(self, query_ids: np.ndarray, k: int, keeps: Keeps, margin: int) -> np.ndarray:
         """The best blocks of each query that a filter keeps: see `Searcher.search_filtered`.

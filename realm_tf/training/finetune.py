@@ -33,7 +33,7 @@ from realm_tf.training.refresh import Refresh, snapshots_of
 from realm_tf.training.replicas import spread_random_state
 from realm_tf.training.sampling import rows_of_step
 from realm_tf.training.selection import Selection
-from realm_tf.training.strategies import is_chief, make_strategy, require_shapes
+from realm_tf.training.strategies import in_this_process, is_chief, make_strategy, require_shapes
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder
 from realm_tf.weights.fit import require_positions
@@ -146,10 +146,12 @@ def train(
     # The index in use.
     chief = is_chief(strategy)
     configuration = recipe(config, *sections_of_finetuning(config))
+    here = in_this_process(strategy)
     current = CurrentGeneration(
         run,
-        lambda: OpenGeneration(first_generation, embeddings, open_index(index.path, embeddings.artifact)),
+        lambda: OpenGeneration(first_generation, embeddings, open_index(index.path, embeddings.artifact, here)),
         step=first_step,
+        strategy=here,
         is_chief=chief,
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from realm_tf.training.strategies import is_in_one_process
+from realm_tf.training.strategies import in_this_process
 from realm_tf.training.train_step import shared_out
 
 
@@ -21,8 +21,7 @@ def computed_on(strategy: tf.distribute.Strategy, function: Callable) -> Callabl
     Returns:
       A function of arrays by name that returns arrays.
     """
-    if not is_in_one_process(strategy):
-        strategy = tf.distribute.get_strategy()
+    strategy = in_this_process(strategy)
     replicas = strategy.num_replicas_in_sync
 
     # Not a lambda: TPUStrategy makes a scope of the name.

@@ -19,7 +19,7 @@ from realm_tf.training.pretraining_batch import PretrainingBatches
 from realm_tf.training.pretraining_loss import pretraining_loss
 from realm_tf.training.refresh import Refresh, snapshots_of
 from realm_tf.training.replicas import spread_random_state
-from realm_tf.training.strategies import is_chief, is_in_one_process, make_strategy, require_shapes
+from realm_tf.training.strategies import in_this_process, is_chief, make_strategy, require_shapes
 from realm_tf.training.train_step import Batch, make_train_step, require_divisible
 from realm_tf.weights.encoder_artifact import Encoder, write_encoder
 from realm_tf.weights.fit import require_positions
@@ -119,11 +119,11 @@ def train(
     chief = is_chief(strategy)
     live = settings.query_weights == 'live'
     # Of several workers, each embeds all queries, since each makes the whole batch.
-    embeds = strategy if is_in_one_process(strategy) else tf.distribute.get_strategy()
-    with embeds.scope():
+    here = in_this_process(strategy)
+    with here.scope():
         query_encoder = retriever if live else start.retriever(config)
     current = CurrentIndex(
-        run, query_encoder, first_generation, step=first_step, live=live, strategy=embeds, is_chief=chief
+        run, query_encoder, first_generation, step=first_step, live=live, strategy=here, is_chief=chief
     )
     with Refresh(
         run,

@@ -18,7 +18,7 @@ from realm_tf.models.dual_encoder import DualEncoder
 from realm_tf.progress import say
 from realm_tf.text.vocabulary import Vocabulary
 from realm_tf.training.checkpoints import Checkpoints
-from realm_tf.training.current_generation import CurrentGeneration, OpenGeneration, open_generation
+from realm_tf.training.current_generation import CurrentGeneration, OpenGeneration
 from realm_tf.training.generations import (
     Generation,
     forget_problems,
@@ -154,7 +154,7 @@ class Refresh:
             self._refuse_to_wait_in_vain('The training is over, and waits for its index', generation, deaths)
             self._keep_builder()
             time.sleep(POLL_SECONDS)
-        return open_generation(generation)
+        return self._current.open(generation)
 
     def _resume(self) -> None:
         if self._settings.refresh == 'synchronous':

@@ -68,6 +68,11 @@ def is_in_one_process(strategy: tf.distribute.Strategy) -> bool:
     return not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
+def in_this_process(strategy: tf.distribute.Strategy) -> tf.distribute.Strategy:
+    """The strategy for what each of several workers computes by itself, as each makes the whole batch."""
+    return strategy if is_in_one_process(strategy) else tf.distribute.get_strategy()
+
+
 def in_any_worker(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     """Gives a function that says whether something is so in any worker.
 

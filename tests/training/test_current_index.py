@@ -1,7 +1,10 @@
 """The index in use: swaps, what is refused, how old it is, how much of it is new."""
 
+import json
 import pathlib
 import shutil
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -13,6 +16,7 @@ from realm_tf.training.current_index import CurrentIndex, overlap
 from realm_tf.weights.encoder_artifact import Encoder
 from tests.training.published import look_until_open, publish_negative, publish_same
 
+ROOT = pathlib.Path(__file__).parents[2]
 QUERIES = np.array([[101, 2000 + row, 2100, 102] for row in range(6)], np.int32)
 
 
@@ -127,6 +131,17 @@ def test_an_index_over_other_embeddings_is_refused(run, first, retriever, capsys
     shutil.copytree(first.index, generation.index)
     assert CurrentIndex(run, retriever, first, step=3).newest_step == 0
     assert 'was not made from the embeddings' in capsys.readouterr().err
+
+
+def test_blocks_are_shared_out_over_the_replicas_of_the_training(run, first):
+    # A process of its own: the devices of TensorFlow are settled once.
+    command = [sys.executable, '-m', 'tests.training.replicas_search_generations', run, first.encoder, first.embeddings]
+    result = subprocess.run([*map(str, command)], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    of_first, of_second = json.loads(result.stdout.splitlines()[-1])
+    # That of the second generation was opened by another thread.
+    assert of_first['step'] == 0 and of_second['step'] == 2
+    assert [device[-5:] for device in of_first['devices']] == ['CPU:0', 'CPU:1']
+    assert of_second['devices'] == of_first['devices'] and of_second['found'] == of_first['found']
 
 
 def test_live_weights_stay_as_they_are(run, first, tiny_encoder):
