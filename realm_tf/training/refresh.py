@@ -77,7 +77,10 @@ class Refresh:
         self._snapshot = snapshot
         self._checkpoints = checkpoints
         self._writer = concurrent.futures.ThreadPoolExecutor(1)
-        self._publishing: concurrent.futures.Future | None = None
+        # The step of the snapshot that is being published.
+        self._publishing: tuple[int, concurrent.futures.Future] | None = None
+        # Why the last one was not.
+        self._unpublished: str | None = None
         self._first_step = first_step
         # Of a generation of a later step no batch would be made.
         self._last_use = steps - STEPS_AHEAD
@@ -143,7 +146,13 @@ class Refresh:
           RealmError: if they cannot be made.
         """
         self._finish_publishing()
-        snapshot = self._snapshot(step, final=True)()
+        try:
+            snapshot = self._snapshot(step, final=True)()
+        except OSError as error:
+            raise RealmError(
+                f'The training is over, and the snapshot of its result could not be written ({error}). '
+                'The same command goes on from here.'
+            ) from error
         generation = generation_from(self._run, snapshot)
         say(
             f'The training ends in the weights of step {step}: their embeddings and index are made in '
@@ -178,18 +187,25 @@ class Refresh:
     def _refresh(self, step: int, asked_to_stop: Callable[[], bool]) -> None:
         if self._is_chief and self._cadence.includes(step) and step <= self._last_use:
             self._finish_publishing()
-            self._publishing = self._writer.submit(self._snapshot(step))
+            self._publishing, self._unpublished = (step, self._writer.submit(self._snapshot(step))), None
         self._look(step)
         self._wait(step, asked_to_stop)
         self._warn_if_stale(step)
 
     def _finish_publishing(self) -> None:
-        if self._publishing is not None:
-            self._publishing.result()
-            self._publishing = None
+        if self._publishing is None:
+            return
+        (step, publishing), self._publishing = self._publishing, None
+        # The disk is full, say: the training has an index to go on with.
+        if (error := publishing.exception()) is not None:
+            self._unpublished = f'the snapshot of step {step} could not be written ({error}).'
+            say(
+                f'The index is not refreshed: {self._unpublished} The index of step {self._current.newest_step} stays '
+                'in use, and the next snapshot is the next try.'
+            )
 
     def _look(self, step: int) -> None:
-        if self._publishing is not None and self._publishing.done():
+        if self._publishing is not None and self._publishing[1].done():
             self._finish_publishing()
         # Publishing removes a generation of the same step that a run before this one made from other weights.
         if self._publishing is None:
@@ -210,11 +226,10 @@ class Refresh:
         told = False
         while self._must_wait(step) and not asked_to_stop():
             newest = self._current.newest_step
-            self._refuse_to_wait_in_vain(
-                f'The training waits at step {step} for an index newer than that of step {newest}',
-                generation_of_step(self._run, self._cadence.last(step)),
-                deaths,
-            )
+            waits = f'The training waits at step {step} for an index newer than that of step {newest}'
+            if self._unpublished is not None and not self._is_snapshot_left():
+                raise RealmError(f'{waits}, and {self._unpublished} The same command goes on from here.')
+            self._refuse_to_wait_in_vain(waits, generation_of_step(self._run, self._cadence.last(step)), deaths)
             if self._settings.refresh != 'synchronous' and not told:
                 told = True
                 say(f'Step {step} waits for a newer index than that of step {self._current.newest_step}.')
@@ -229,6 +244,12 @@ class Refresh:
     def _is_too_stale(self, step: int) -> bool:
         most = self._settings.max_stale_steps
         return most is not None and step + STEPS_AHEAD - self._current.newest_step > most
+
+    def _is_snapshot_left(self) -> bool:
+        """Whether there is a snapshot that a newer index may yet be made from."""
+        snapshot = newest_snapshot(self._run)
+        is_newer = snapshot is not None and snapshot.counts['step'] > self._current.newest_step
+        return is_newer and generation_from(self._run, snapshot).problem() is None
 
     def _refuse_to_wait_in_vain(self, waits: str, generation: Generation, deaths: int) -> None:
         problem = generation.problem()

@@ -23,7 +23,7 @@ from realm_tf.errors import RealmError
 from realm_tf.locks import lock
 from realm_tf.search.embeddings import Embeddings
 from realm_tf.training import pretrain
-from realm_tf.training.checkpoints import Checkpoints
+from realm_tf.training.checkpoints import Checkpoints, step_directory
 from realm_tf.training.current_index import CurrentIndex
 from realm_tf.training.generations import (
     Generation,
@@ -147,18 +147,18 @@ def test_an_asynchronous_refresh_bounds_its_staleness(tmp_path, inputs, tiny_con
 
 @pytest.fixture
 def refreshing(tmp_path, first, tiny_config, tiny_corpus):
-    """Gives a function that makes the trainer's side with settings, and what it has published."""
+    """Gives a function that makes the trainer's side with settings, and the steps of snapshots that it only counts."""
     run = epath.Path(tmp_path)
     retriever = Encoder.open(first.encoder).retriever()
 
-    def make(**settings):
+    def make(*, writes=False, **settings):
         config = with_refresh(tiny_config, **{'refresh': 'external', 'steps': 100, **settings})
         current = CurrentIndex(run, retriever, first)
         published = []
 
         def snapshot(step, *, final=False):
-            if final:
-                return lambda: publish(run, step, first, config, tiny_corpus, final=True)
+            if final or writes:
+                return lambda: publish(run, step, first, config, tiny_corpus, final=final)
             return lambda: published.append(step)
 
         optimizer = BertAdamW({}, config.pretrain.optimizer, config.pretrain.steps)
@@ -245,6 +245,68 @@ def test_a_training_that_waits_for_what_cannot_come_ends_with_a_sentence(refresh
         generation_of_step(run, 2).report_problem('The recall is too low.')
         with pytest.raises(RealmError, match=r'waits at step 3 .* step 2 could not be made: The recall is too low'):
             after_steps(refresh, current, [3])
+
+
+def refuse_snapshot(run, step):
+    """Makes that the snapshot of a step cannot be written, as on a full disk."""
+    path = step_directory(run / 'snapshots', step)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text('no directory')
+
+
+def test_a_snapshot_that_cannot_be_written_is_said_and_the_next_is_the_next_try(refreshing, capsys):
+    run, make = refreshing
+    refresh, current, _ = make(refresh_every=2, writes=True)
+    with refresh:
+        refuse_snapshot(run, 2)
+        assert after_steps(refresh, current, range(1, 6)) == [0] * 5
+    assert newest_snapshot(run).counts['step'] == 4
+    said = capsys.readouterr().err
+    assert 'the snapshot of step 2 could not be written ([Errno ' in said and said.count('could not') == 1
+
+
+@pytest.mark.parametrize(
+    ('settings', 'step'),
+    [({'refresh': 'synchronous'}, 2), ({'max_stale_steps': 4, 'when_stale': 'wait'}, 3)],
+    ids=['synchronous', 'stale'],
+)
+def test_a_training_that_waits_for_a_snapshot_that_cannot_be_written_ends_with_a_sentence(refreshing, settings, step):
+    run, make = refreshing
+    refresh, current, _ = make(refresh_every=2, writes=True, **settings)
+    with refresh:
+        refuse_snapshot(run, 2)
+        with pytest.raises(RealmError, match=rf'waits at step {step} .* the snapshot of step 2 could not be written'):
+            after_steps(refresh, current, [1, 2, 3])
+
+
+def test_a_training_waits_for_the_index_of_a_snapshot_before_one_that_cannot_be_written(refreshing, first, capsys):
+    run, make = refreshing
+    refresh, current, _ = make(refresh_every=2, writes=True, max_stale_steps=5, when_stale='wait')
+    said = []
+
+    def publishes_when_it_is_said():
+        said.append(capsys.readouterr().err)
+        if 'the snapshot of step 4 could not be written' in ''.join(said) and newest_generation(run, 4) is None:
+            publish_same(run, 2, first)
+        return False
+
+    with refresh:
+        refuse_snapshot(run, 4)
+        after_steps(refresh, current, [1, 2, 3])
+        after_steps(refresh, current, [4], asked_to_stop=publishes_when_it_is_said)
+        assert current.newest_step == 2
+        # Nothing is left to be made.
+        with pytest.raises(RealmError, match='could not be written'):
+            refuse_snapshot(run, 6)
+            after_steps(refresh, current, [5, 6])
+
+
+def test_the_snapshot_of_a_result_that_cannot_be_written_ends_with_a_sentence(refreshing):
+    run, make = refreshing
+    refresh, _, _ = make()
+    (run / 'snapshots').write_text('no directory')
+    with pytest.raises(RealmError, match='the snapshot of its result could not be written'):
+        refresh.build_final(3)
 
 
 def test_a_training_that_waits_can_be_asked_to_stop(refreshing, capsys):
