@@ -83,7 +83,7 @@ class Refresh:
         self._unpublished: str | None = None
         self._first_step = first_step
         # Of a generation of a later step no batch would be made.
-        self._last_use = steps - STEPS_AHEAD
+        self._last_use = max(0, steps - STEPS_AHEAD)
         self._told_problem = 0
         self._told_staleness = 0
         has_builder = is_chief and settings.refresh in ('asynchronous', 'synchronous')

@@ -309,6 +309,14 @@ def test_the_snapshot_of_a_result_that_cannot_be_written_ends_with_a_sentence(re
         refresh.build_final(3)
 
 
+def test_a_training_of_a_single_step_waits_for_nothing(refreshing):
+    _, make = refreshing
+    refresh, current, published = make(refresh='synchronous', refresh_every=1, steps=1)
+    with refresh:
+        assert after_steps(refresh, current, [1]) == [0]
+    assert published == []
+
+
 def test_a_training_that_waits_can_be_asked_to_stop(refreshing, capsys):
     _, make = refreshing
     refresh, current, _ = make(refresh_every=2, max_stale_steps=4, when_stale='wait')
