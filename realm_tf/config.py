@@ -30,6 +30,7 @@ def _setting(default: Any, text: str) -> Any:
 
 Precision = Literal['float32', 'mixed_bfloat16']
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+DropoutRate = Annotated[float, pydantic.Field(ge=0, lt=1)]
 
 
 @_section
@@ -45,7 +46,7 @@ class EncoderConfig:
     num_segments: PositiveInt = _setting(2, 'Segment embeddings.')
     activation: Literal['gelu_tanh', 'gelu'] = _setting('gelu_tanh', 'Tanh-approximate or exact GELU.')
     layer_norm_epsilon: PositiveFloat = _setting(1e-12, 'Epsilon of the LayerNorms.')
-    dropout: Share = _setting(0.1, 'Dropout of hidden states and attention, in training.')
+    dropout: DropoutRate = _setting(0.1, 'Dropout of hidden states and attention, in training.')
     initializer_range: PositiveFloat = _setting(0.02, 'Standard deviation of fresh weights (truncated normal).')
 
     @pydantic.field_validator('num_heads')

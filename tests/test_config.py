@@ -47,6 +47,7 @@ def test_file_wins_over_preset_and_override_over_file(tmp_path):
         ('seed', 'is not NAME=VALUE'),
         ('finetune.batch_size=0', 'finetune.batch_size = 0: input should be greater than 0'),
         ('finetune.max_steps=0', 'finetune.max_steps = 0: input should be greater than 0'),
+        ('encoder.dropout=1', 'encoder.dropout = 1: input should be less than 1'),
         ('corpus.block_length=3', 'corpus.block_length = 3: input should be greater than 3'),
         ('index.recall=95', 'index.recall = 95: input should be less than or equal to 1'),
         ('index.recall=0.9', 'index.minimum_recall = 0.9: it must be less than index.recall, which is 0.9'),
