@@ -118,6 +118,10 @@ class BlockStore:
         """The first wordpiece of each sentence of blocks."""
         return self._shards.lists('sentence_starts', rows)
 
+    def sentence_counts(self) -> np.ndarray:
+        """How many sentences every block has, int64 `[blocks]`."""
+        return self._shards.list_lengths('sentence_starts')
+
     def titles(self, rows: np.ndarray) -> list[str]:
         """The titles of blocks."""
         return self._shards.texts('title', rows)

@@ -63,7 +63,7 @@ def train(
         config, {'ict.query_length': config.ict.query_length, f'the blocks of {corpus_path}': corpus.block_length}
     )
     # A block of one sentence would be empty without it.
-    blocks = np.flatnonzero(corpus.sentence_starts(np.arange(len(corpus))).lengths >= 2)
+    blocks = np.flatnonzero(corpus.sentence_counts() >= 2)
     if len(blocks) < config.ict.batch_size:
         raise RealmError(
             f'{corpus_path} has {len(blocks)} blocks of two or more sentences, fewer than a batch '
