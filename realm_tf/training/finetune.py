@@ -223,6 +223,7 @@ def train(
             name='Fine-tuning',
             directory=run,
             steps=steps,
+            batch_size=settings.batch_size,
             make_batch=rows_of,
             train_step=train_step,
             checkpoints=checkpoints,

@@ -91,6 +91,7 @@ def train(
         name='ICT',
         directory=run,
         steps=config.ict.steps,
+        batch_size=config.ict.batch_size,
         make_batch=make_batch,
         train_step=lambda batch: step(batch).metrics,
         checkpoints=checkpoints,

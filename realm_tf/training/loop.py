@@ -32,6 +32,7 @@ def run_training(
     name: str,
     directory: epath.Path,
     steps: int,
+    batch_size: int,
     make_batch: Callable[[int], Batch],
     train_step: Callable[[Batch], Mapping[str, float]],
     checkpoints: Checkpoints,
@@ -44,14 +45,15 @@ def run_training(
     """Trains from `first_step` to `steps`, one batch ahead on the host.
 
     While the devices run a step, a thread makes the next batch. Every step appends a line to `metrics.jsonl` and a
-    point to the curves in `tensorboard/`: the metrics, the seconds of the step and the seconds it waited for its batch.
-    SIGINT and SIGTERM (preemption) end the training after the step in progress, `after_step` included, with a
-    checkpoint.
+    point to the curves in `tensorboard/`: the metrics, the seconds of the step, the seconds it waited for its batch,
+    and the examples it trained on in a second. SIGINT and SIGTERM (preemption) end the training after the step in
+    progress, `after_step` included, with a checkpoint.
 
     Args:
       name: what is trained, for the progress bar.
       directory: the run; metrics are written there.
       steps: steps of the whole training.
+      batch_size: examples of a step, over all replicas.
       make_batch: makes the batch of a step; called in order, in a thread.
       train_step: makes a step on a batch, and returns metrics, `loss` among them.
       checkpoints: where state is saved.
@@ -84,7 +86,12 @@ def run_training(
             if not np.isfinite(metrics['loss']):
                 _write_aside(batch, directory, step, metrics['loss'])
             seconds = time.monotonic() - started
-            timing = {'seconds': seconds, 'waited_seconds': waited, 'waited_share': waited / seconds}
+            timing = {
+                'seconds': seconds,
+                'waited_seconds': waited,
+                'waited_share': waited / seconds,
+                'examples_per_second': batch_size / seconds,
+            }
             log(step + 1, metrics | timing | after_step(step + 1, asked_to_stop))
             progress.advance(1, loss=metrics['loss'])
             stopping = anywhere(asked_to_stop())

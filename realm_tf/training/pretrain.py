@@ -159,6 +159,7 @@ def train(
             name='REALM pre-training',
             directory=run,
             steps=settings.steps,
+            batch_size=settings.batch_size,
             make_batch=make_batch,
             train_step=train_step,
             checkpoints=checkpoints,

@@ -34,7 +34,7 @@ SETTINGS = {
     'finetune.reader_blocks': 6,
     'finetune.optimizer.warmup_steps': 1,
 }
-TIMES = ('seconds', 'waited_seconds', 'waited_share', 'retrieval_seconds')
+TIMES = ('seconds', 'waited_seconds', 'waited_share', 'examples_per_second', 'retrieval_seconds')
 
 
 @pytest.fixture(scope='module')
