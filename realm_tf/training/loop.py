@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -55,7 +54,7 @@ def run_training(
       steps: steps of the whole training.
       batch_size: examples of a step, over all replicas.
       make_batch: makes the batch of a step; called in order, in a thread.
-      train_step: makes a step on a batch, and returns metrics, `loss` among them.
+      train_step: makes a step on a batch, and returns metrics, `loss` and `gradient_norm` among them.
       checkpoints: where state is saved.
       checkpoint_every: steps between two checkpoints.
       first_step: steps already made.
@@ -66,7 +65,7 @@ def run_training(
         over, all end after the same step.
 
     Raises:
-      RealmError: if the loss is not finite; the batch is written aside.
+      RealmError: if the loss or the gradient of a step is not finite; its batch is written aside, and no checkpoint.
       KeyboardInterrupt: if a signal asked for the end.
     """
     chief, anywhere = is_chief(strategy), in_any_worker(strategy)
@@ -83,8 +82,8 @@ def run_training(
             batch = next_batch(step)
             waited = time.monotonic() - started
             metrics = dict(train_step(batch))
-            if not np.isfinite(metrics['loss']):
-                _write_aside(batch, directory, step, metrics['loss'])
+            if not np.isfinite([metrics['loss'], metrics['gradient_norm']]).all():
+                raise _not_finite(step + 1, metrics, batch, directory, chief)
             seconds = time.monotonic() - started
             timing = {
                 'seconds': seconds,
@@ -168,11 +167,17 @@ def _metrics_log(
         curves.flush()
 
 
-def _write_aside(batch: Batch, directory: epath.Path, step: int, loss: float) -> Any:
-    path = directory / f'not-finite-step-{step + 1:08d}.npz'
-    with open_binary(path, 'wb') as file:
-        np.savez(file, **batch)
-    raise RealmError(
-        f'The loss of step {step + 1} is {loss}. Its batch was written to {path}. '
-        'Try a lower learning rate, or go on from a checkpoint with float32.'
+def _not_finite(
+    step: int, metrics: Mapping[str, float], batch: Batch, directory: epath.Path, writes: bool
+) -> RealmError:
+    """Writes the batch of a step aside, and says that the step left no weights to go on with."""
+    path = directory / f'not-finite-step-{step:08d}.npz'
+    if writes:
+        with open_binary(path, 'wb') as file:
+            np.savez(file, **batch)
+    return RealmError(
+        f'The training ends at step {step}: its loss is {metrics["loss"]}, and the norm of its gradient '
+        f'{metrics["gradient_norm"]}. Its batch was written to {path}. No checkpoint was made of it: the same command '
+        'goes on from the one before. If it ends here again, train anew, with --overwrite and a lower learning rate or '
+        '--set precision=float32.'
     )
