@@ -11,6 +11,8 @@ import numpy as np
 from etils import epath
 
 from realm_tf.artifacts import MANIFEST, make_artifact, open_artifact
+from realm_tf.errors import RealmError
+from realm_tf.progress import say
 from realm_tf.training.optimizer import BertAdamW
 from realm_tf.weights.parameters import assign_parameters, copied_parameters
 from realm_tf.weights.tensor_files import read_tensors, write_tensors
@@ -64,19 +66,31 @@ class Checkpoints:
         self._pending: concurrent.futures.Future | None = None
 
     def restore(self) -> int:
-        """Restores the newest checkpoint.
+        """Restores the newest checkpoint that is whole; what is wrong with those after it is said.
 
         Returns:
           The steps it had made; 0 if there is none, and then nothing is changed.
 
         Raises:
-          RealmError: if the newest checkpoint is damaged.
+          RealmError: if there are checkpoints, and none of them is whole.
         """
+        damaged = []
         for step in reversed(steps_below(self._directory)):
+            path = step_directory(self._directory, step)
             # Without a manifest, the run was killed while it was written.
-            if (step_directory(self._directory, step) / MANIFEST).exists():
+            if not (path / MANIFEST).exists():
+                continue
+            try:
                 self.restore_step(step)
                 return step
+            except RealmError as error:
+                say(f'The checkpoint {path} is passed over, for the one before it: {error}')
+                damaged.append(str(path))
+        if damaged:
+            raise RealmError(
+                f'No checkpoint in {self._directory} is whole: {", ".join(damaged)}. Put one there from a copy, or '
+                f'remove {self._directory}: the training then begins again.'
+            )
         return 0
 
     def restore_step(self, step: int) -> None:
