@@ -23,6 +23,7 @@ from realm_tf.search.embeddings import Embeddings
 from realm_tf.search.index import open_index
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_generation import CurrentGeneration, OpenGeneration
+from realm_tf.training.drift import drift_at_refreshes
 from realm_tf.training.finetuning_batch import FinetuningBatches
 from realm_tf.training.finetuning_loss import finetuning_loss
 from realm_tf.training.generations import Generation
@@ -154,6 +155,7 @@ def train(
         strategy=here,
         is_chief=chief,
     )
+    drift = drift_at_refreshes(current, retriever, settings, strategy)
 
     # Development.
     def predictor() -> Predictor:
@@ -191,8 +193,8 @@ def train(
         is_chief=chief,
     ) as refresh:
         current.swap(first_step)
-        # What the last step gave, for the metrics after it.
-        made: dict[str, np.ndarray] = {}
+        # The batch of the last step, for the metrics after it.
+        last: dict[str, np.ndarray] = {}
 
         def rows_of(step: int) -> Batch:
             return {'rows': rows_of_step(len(questions), settings.batch_size, step, config.seed)}
@@ -202,15 +204,13 @@ def train(
             started = time.monotonic()
             retrieved = batches.of_questions(batch['rows'], embed_queries, current.embeddings, current.searcher)
             retrieval_seconds = time.monotonic() - started
-            metrics, outputs = update(retrieved)
-            if 'fresh_embeddings' in outputs:
-                made.update(outputs, fresh_blocks=retrieved['fresh_blocks'])
-            return {'retrieval_seconds': retrieval_seconds, **metrics}
+            last.update(retrieved)
+            return {'retrieval_seconds': retrieval_seconds, **update(retrieved)}
 
         def after_step(step: int, asked_to_stop: Callable[[], bool]) -> Mapping[str, float]:
             metrics = {}
-            if made:
-                metrics |= current.drift(step, made['fresh_blocks'], made['fresh_embeddings'])
+            if is_refreshed:
+                metrics |= drift(step, last['fresh_blocks'], last['fresh_ids'], last['fresh_segments'])
             staleness = refresh.after_step(step, asked_to_stop)
             # The index of a frozen tower does not become stale.
             metrics |= staleness if is_refreshed else {}

@@ -26,19 +26,17 @@ def finetuning_loss(
 
     Returns:
       The loss of a question. Metrics: both parts of it, and how many of the questions had an answer among the
-      candidates, and among the blocks that are read. Outputs, if the index is refreshed: `fresh_embeddings`, float32
-      `[batch * num_fresh, projection_size]`.
+      candidates, and among the blocks that are read.
     """
     blocks, num_fresh = config.finetune.reader_blocks, config.finetune.num_fresh
     trains_retriever = config.finetune.objective != 'reader'
     # [batch, projection_size]
     queries = retriever.embed_queries(batch['question_ids'], training=trains_retriever)
     # [batch, num_candidates, projection_size]
-    candidates, outputs = batch['candidate_embeddings'], {}
+    candidates = batch['candidate_embeddings']
     if num_fresh:
         # [batch * num_fresh, projection_size]
         fresh = retriever.embed_documents(batch['fresh_ids'], batch['fresh_segments'], training=True)
-        outputs = {'fresh_embeddings': fresh}
         fresh = ops.reshape(fresh, (-1, num_fresh, fresh.shape[-1]))
         candidates = ops.concatenate([fresh, candidates[:, num_fresh:]], axis=1)
     # [batch, num_candidates]
@@ -53,7 +51,7 @@ def finetuning_loss(
         'answer_among_read': mean_of(read),
     }
     if reader is None:
-        return Loss(mean_of(of_retriever), metrics, outputs)
+        return Loss(mean_of(of_retriever), metrics)
     # [batch * blocks, length, max_answer_length]
     span_logits, is_span = reader(batch['reader_ids'], batch['reader_segments'], training=True)
     shape = (-1, blocks, *span_logits.shape[1:])
@@ -61,4 +59,4 @@ def finetuning_loss(
         ops.reshape(span_logits, shape), ops.reshape(is_span, shape), batch['is_gold'], scores[:, :blocks]
     )
     loss = of_retriever + of_reader if trains_retriever else of_reader
-    return Loss(mean_of(loss), metrics | {'reader_loss': mean_of(of_reader)}, outputs)
+    return Loss(mean_of(loss), metrics | {'reader_loss': mean_of(of_reader)})

@@ -93,7 +93,7 @@ def train(
         steps=config.ict.steps,
         batch_size=config.ict.batch_size,
         make_batch=make_batch,
-        train_step=lambda batch: step(batch).metrics,
+        train_step=step,
         checkpoints=checkpoints,
         checkpoint_every=config.ict.checkpoint_every,
         first_step=first_step,

@@ -12,6 +12,7 @@ from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import SpanStore
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.current_index import CurrentIndex
+from realm_tf.training.drift import drift_at_refreshes
 from realm_tf.training.generations import Generation
 from realm_tf.training.loop import run_training
 from realm_tf.training.optimizer import BertAdamW
@@ -125,6 +126,7 @@ def train(
     current = CurrentIndex(
         run, query_encoder, first_generation, step=first_step, live=live, strategy=here, is_chief=chief
     )
+    drift = drift_at_refreshes(current, retriever, settings, strategy)
     with Refresh(
         run,
         corpus.artifact.path,
@@ -141,19 +143,16 @@ def train(
             current.swap(step)
             return batches.of_step(step, current)
 
-        # What the last step gave, for the metrics after it.
-        made: dict[str, np.ndarray] = {}
+        # The batch of the last step, for the metrics after it.
+        last: dict[str, np.ndarray] = {}
 
         def train_step(batch: Batch) -> Mapping[str, float]:
-            metrics, outputs = update(batch)
-            made.update(outputs, candidate_ids=batch['candidate_ids'])
-            return metrics
+            last.update(batch)
+            return update(batch)
 
         def after_step(step: int, asked_to_stop: Callable[[], bool]) -> Mapping[str, float]:
-            drift = {}
-            if 'candidate_embeddings' in made:
-                drift = current.drift(step, made['candidate_ids'], made['candidate_embeddings'])
-            return drift | refresh.after_step(step, asked_to_stop)
+            moved = drift(step, last['candidate_ids'], last['document_ids'], last['document_segments'])
+            return moved | refresh.after_step(step, asked_to_stop)
 
         run_training(
             name='REALM pre-training',

@@ -29,7 +29,7 @@ def pretraining_loss(
     Returns:
       The loss of a masked wordpiece. Metrics: retrieval utility, its mean over all retrieved candidates and for each of
       their ranks, the probability of the null document, and the share of masked wordpieces that are predicted right
-      with documents marginalised. Outputs: `candidate_embeddings`, float32 `[batch * num_candidates, projection_size]`.
+      with documents marginalised.
     """
     num_candidates = config.pretrain.num_candidates
     batch_size = batch['query_ids'].shape[0]
@@ -61,5 +61,4 @@ def pretraining_loss(
             'null_probability': mean_of(ops.exp(log_candidates[:, 0])),
             'accuracy': Average(ops.sum(weights * correct), masks),
         },
-        outputs={'candidate_embeddings': embedded},
     )

@@ -20,24 +20,10 @@ class Loss(NamedTuple):
     Attributes:
       loss: what is minimised.
       metrics: further averages, by name.
-      outputs: tensors by name that are handed back as they are, `[share of the batch, …]`.
     """
 
     loss: Average
     metrics: Mapping[str, Average]
-    outputs: Mapping[str, tf.Tensor] = {}
-
-
-class Made(NamedTuple):
-    """What a training step gives.
-
-    Attributes:
-      metrics: averages over the global batch, by name; `loss`, `gradient_norm` and `learning_rate` among them.
-      outputs: of the loss function, for the whole batch, or for this worker's part of it.
-    """
-
-    metrics: dict[str, float]
-    outputs: dict[str, np.ndarray]
 
 
 def make_train_step(
@@ -45,7 +31,7 @@ def make_train_step(
     optimizer: BertAdamW,
     strategy: tf.distribute.Strategy,
     accumulation_steps: int = 1,
-) -> Callable[[Batch], Made]:
+) -> Callable[[Batch], dict[str, float]]:
     """Compiles one training step: loss, gradients, update.
 
     The step is that of one device on the whole batch, whatever the number of replicas and of parts: sums of gradients
@@ -58,7 +44,8 @@ def make_train_step(
       accumulation_steps: a replica's share is taken in so many parts, one after the other: less memory, more time.
 
     Returns:
-      A function of a batch that makes a step.
+      A function of a batch that makes a step, and gives averages over the batch by name: `loss`, `gradient_norm` and
+      `learning_rate` among them.
 
     Raises:
       RealmError: if the environment has TensorFlow take the weights for fixed.
@@ -70,36 +57,33 @@ def make_train_step(
             loss = loss_function(part)
         # Embedding gradients are sparse; their rows must be summed before they can be added and clipped.
         gradients = [tf.convert_to_tensor(value) for value in tape.gradient(loss.loss.total, optimizer.variables)]
-        return gradients, {'loss': loss.loss, **loss.metrics}, dict(loss.outputs)
+        return gradients, {'loss': loss.loss, **loss.metrics}
 
     def accumulated(batch):
         parts = {
             name: tf.reshape(values, [accumulation_steps, -1, *values.shape[1:]]) for name, values in batch.items()
         }
-        summed = part_of_step({name: values[0] for name, values in parts.items()})[:2]
+        summed = part_of_step({name: values[0] for name, values in parts.items()})
         for part in tf.range(1, accumulation_steps):
-            added = part_of_step({name: values[part] for name, values in parts.items()})[:2]
+            added = part_of_step({name: values[part] for name, values in parts.items()})
             summed = tf.nest.map_structure(tf.add, summed, added)
-        return *summed, {}
+        return summed
 
     def replica_step(batch):
-        gradients, averages, outputs = part_of_step(batch) if accumulation_steps == 1 else accumulated(batch)
+        gradients, averages = part_of_step(batch) if accumulation_steps == 1 else accumulated(batch)
         averages = global_averages(averages)
         learning_rate = optimizer.learning_rate()
         norm = optimizer.apply([gradient / averages['loss'].weight for gradient in gradients])
         metrics = {name: average.total / tf.maximum(average.weight, 1e-9) for name, average in averages.items()}
-        return metrics | {'gradient_norm': norm, 'learning_rate': learning_rate}, outputs
+        return metrics | {'gradient_norm': norm, 'learning_rate': learning_rate}
 
     @tf.function
     def distributed_step(batch):
         return strategy.run(replica_step, args=(batch,))
 
-    def train_step(batch: Batch) -> Made:
-        metrics, outputs = distributed_step(shared_out(batch, strategy))
-        return Made(
-            {name: float(strategy.experimental_local_results(value)[0]) for name, value in metrics.items()},
-            {name: np.concatenate(strategy.experimental_local_results(value)) for name, value in outputs.items()},
-        )
+    def train_step(batch: Batch) -> dict[str, float]:
+        metrics = distributed_step(shared_out(batch, strategy))
+        return {name: float(strategy.experimental_local_results(value)[0]) for name, value in metrics.items()}
 
     train_step.compiled = distributed_step
     return train_step

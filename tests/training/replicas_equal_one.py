@@ -103,7 +103,7 @@ def trained(task: str, strategy: tf.distribute.Strategy, accumulation_steps: int
         return loss(networks['retriever'], networks['reader'], batch, CONFIG)
 
     step = make_train_step(loss_function, optimizer, strategy, accumulation_steps)
-    metrics = [step(batch).metrics for batch in batches(task)]
+    metrics = [step(batch) for batch in batches(task)]
     return metrics, {path: np.asarray(variable.value) for path, variable in parameters.items()}
 
 

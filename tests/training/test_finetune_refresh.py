@@ -91,9 +91,9 @@ def norm(gradients):
 
 
 @pytest.mark.parametrize('objective', ['joint', 'retriever'])
-def test_the_gradient_reaches_the_document_tower_with_a_refresh_alone(step, objective):
+def test_the_gradient_reaches_the_document_tower_with_a_refresh_alone(step, two_towers, objective):
     batch, frozen, gradients = step(refresh='none', objective=objective)
-    assert 'fresh_ids' not in batch and not frozen.outputs
+    assert 'fresh_ids' not in batch
     assert norm(gradients['query_tower']) > 0
     assert all(gradient is None for gradient in gradients['document_tower'])
 
@@ -102,16 +102,16 @@ def test_the_gradient_reaches_the_document_tower_with_a_refresh_alone(step, obje
     # Those that are read, unless it is set.
     assert len(batch['fresh_ids']) == 4 * 3
     # By the weights of the index, what is embedded again is what the index has.
-    embedded = np.asarray(trained.outputs['fresh_embeddings'])
+    embedded = np.asarray(two_towers.embed_documents(batch['fresh_ids'], batch['fresh_segments']))
     of_index = batch['candidate_embeddings'][:, :3].reshape(embedded.shape)
     np.testing.assert_allclose(embedded, of_index, atol=1e-4)
     np.testing.assert_allclose(trained.loss.total, frozen.loss.total, rtol=1e-4)
 
 
 def test_as_many_candidates_are_embedded_again_as_is_said(step):
-    batch, few, _ = step(objective='retriever', fresh_candidates=1)
-    _, many, _ = step(objective='retriever', fresh_candidates=40)
-    assert len(batch['fresh_blocks']) == 4 and len(many.outputs['fresh_embeddings']) == 4 * 40
+    batch_of_few, few, _ = step(objective='retriever', fresh_candidates=1)
+    batch_of_many, many, _ = step(objective='retriever', fresh_candidates=40)
+    assert len(batch_of_few['fresh_ids']) == 4 and len(batch_of_many['fresh_ids']) == 4 * 40
     np.testing.assert_allclose(few.loss.total, many.loss.total, rtol=1e-4)
     # More than there are blocks: none stands for those that are missing.
     batch, all_blocks, gradients_of_all = step(objective='retriever', num_candidates=100, fresh_candidates=100)
@@ -163,8 +163,8 @@ def test_a_refreshed_finetuning_ends_in_embeddings_of_its_own(tmp_path, paths, t
     # Two steps after a snapshot the first batch is made with its generation.
     assert [line['generation'] for line in metrics] == [0, 0, 0, 2, 2, 4, 4]
     assert all(line['staleness_steps'] == line['step'] - line['generation'] for line in metrics)
-    assert metrics[0]['drift'] == pytest.approx(1, abs=1e-4)
-    assert metrics[2]['drift'] < 0.9999
+    assert [line['step'] for line in metrics if 'drift' in line] == [2, 4, 6]
+    assert all(line['drift'] < 0.9999 for line in metrics if 'drift' in line)
     assert [line['step'] for line in metrics if 'dev/exact_match' in line] == [3, 6, 7]
     model = require_own_embeddings(tmp_path / 'run', paths['corpus'])
     start, end = (read_tensors(path / RETRIEVER) for path in (tiny_encoder, model.artifact.path))
