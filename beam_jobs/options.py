@@ -22,7 +22,7 @@ from apache_beam.options.pipeline_options import (
 
 from beam_jobs.local_workers import end_at_once, exit_code_of_failed, kill_workers, make_runner
 from realm_tf.config import Config, load_config, parse_overrides
-from realm_tf.errors import RealmError
+from realm_tf.errors import STOPPED_BY_SYSTEM, RealmError, sentence_of
 
 LOCAL_RUNNER = 'FnApiRunner'
 _SECONDS_UNTIL_SIGNAL = 1.0
@@ -51,7 +51,7 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
     """Runs a job from the command line.
 
     Without `--runner` it runs here, in `--num_workers` processes. Errors for people go to standard error as a sentence,
-    with exit status 2. No process that it started is left when it ends.
+    with exit status 2, the system's with 1. No process that it started is left when it ends.
 
     Args:
       run: does the work, given pipeline options and configuration.
@@ -91,12 +91,14 @@ def main(run: Callable[[PipelineOptions, Config], None], options_class: type[Pip
         print(message)
     # Beam makes errors of its own of what a worker raises.
     except Exception as error:
-        if (sentence := _sentence_of(error)) is None:
-            # What Beam says of a worker that ended can be here before the signal.
+        if not isinstance(error, RealmError):
+            # What is said of a worker that ended can be here before the signal.
             time.sleep(_SECONDS_UNTIL_SIGNAL)
+        if (told := _told(error)) is None:
             raise
+        sentence, status = told
         print(f'realm: {sentence}', file=sys.stderr)
-        sys.exit(2)
+        sys.exit(status)
     finally:
         kill_workers()
 
@@ -107,8 +109,15 @@ def _interrupted(runner: str) -> str:
     return f'Interrupted, but the job of {runner} goes on: cancel it. Then the same command goes on from here.'
 
 
-def _sentence_of(error: BaseException) -> str | None:
-    """What a `RealmError` says, be it raised here, or in a worker and told by Beam; None for any other error."""
+def _told(error: BaseException) -> tuple[str, int] | None:
+    """What an error for people says, and its exit status, be it raised here, or in a worker and told by Beam.
+
+    None for any other error.
+    """
+    if isinstance(error, OSError):
+        return sentence_of(error), STOPPED_BY_SYSTEM
+    if found := re.search(r'Error: \[Errno \d+\] (.+) \[while running ', str(error)):
+        return f'{found[1]}.', STOPPED_BY_SYSTEM
     if isinstance(error, RealmError):
         said = str(error)
     elif found := re.search(rf'{RealmError.__module__}\.{RealmError.__name__}: (.+)', str(error)):
@@ -116,7 +125,7 @@ def _sentence_of(error: BaseException) -> str | None:
     else:
         return None
     # What Beam adds.
-    return said.partition(' [while running ')[0]
+    return said.partition(' [while running ')[0], 2
 
 
 def parse(arguments: Sequence[str], module: str, options_class: type[PipelineOptions]) -> PipelineOptions:

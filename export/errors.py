@@ -4,7 +4,7 @@ import os
 
 import click
 
-from realm_tf.errors import RealmError
+from realm_tf.errors import STOPPED_BY_SYSTEM, RealmError, sentence_of
 
 
 def for_people(command: click.Command) -> int:
@@ -21,6 +21,9 @@ def for_people(command: click.Command) -> int:
     except RealmError as error:
         click.echo(f'realm: {error}', err=True)
         return 2
+    except OSError as error:
+        click.echo(f'realm: {sentence_of(error)}', err=True)
+        return STOPPED_BY_SYSTEM
     except (KeyboardInterrupt, click.Abort):
         return 130
     return 0

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from etils import epath
 
 from realm_tf.errors import RealmError
-from realm_tf.files import length_of, open_binary
+from realm_tf.files import length_of, named_in_errors, open_binary
 from realm_tf.locks import lock
 
 MANIFEST = 'manifest.json'
@@ -110,7 +110,7 @@ def open_artifact(path: epath.PathLike, kind: str | None = None) -> Artifact:
         version = manifest['format_version']
     except FileNotFoundError as error:
         raise RealmError(f'{path} is being removed or made again by another process.') from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise RealmError(
             f'{manifest_path} cannot be read as a manifest ({error!r}). Make the artefact again.'
         ) from error
@@ -227,7 +227,7 @@ def make_artifact(
 
     refuse_to_replace()
     path.mkdir(parents=True, exist_ok=True)
-    with lock(path / _LOCK) or contextlib.nullcontext():
+    with named_in_errors(path), lock(path / _LOCK) or contextlib.nullcontext():
         # Another process may have made one until here.
         refuse_to_replace()
         if (path / MANIFEST).exists():
@@ -279,7 +279,7 @@ def open_whole(path: epath.PathLike) -> Iterator[BinaryIO]:
     """
     path = epath.Path(path)
     temporary = path.parent / f'.{path.name}.writing'
-    with open_binary(temporary, 'wb') as file:
+    with named_in_errors(path), open_binary(temporary, 'wb') as file:
         yield file
     temporary.replace(path)
 

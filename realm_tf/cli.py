@@ -12,7 +12,7 @@ import click
 from realm_tf import __version__
 from realm_tf.commands import refuse_options_before_subcommand
 from realm_tf.environment import assume_frozen_weights
-from realm_tf.errors import RealmError
+from realm_tf.errors import STOPPED_BY_SYSTEM, RealmError, sentence_of
 
 # Commands that are programs of their own: `realm corpus build …` is `python -m beam_jobs.build_corpus …`.
 _PROGRAMS = {
@@ -709,7 +709,7 @@ def _done(output) -> None:
 
 
 def main() -> None:
-    """Runs `realm`; errors for people go to standard error as a sentence, with exit status 2."""
+    """Runs `realm`; errors for people go to standard error as a sentence, with exit status 2, the system's with 1."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
     try:
@@ -721,6 +721,9 @@ def main() -> None:
     except RealmError as error:
         click.echo(f'realm: {error}', err=True)
         sys.exit(2)
+    except OSError as error:
+        click.echo(f'realm: {sentence_of(error)}', err=True)
+        sys.exit(STOPPED_BY_SYSTEM)
     except (KeyboardInterrupt, click.Abort):
         click.echo('Interrupted. The same command goes on from here.', err=True)
         sys.exit(130)

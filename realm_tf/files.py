@@ -35,6 +35,17 @@ def open_binary(path: epath.PathLike, mode: Literal['rb', 'wb'] = 'rb') -> Binar
     return io.BufferedWriter(_RemoteFile(path, mode), _BUFFER_SIZE)
 
 
+@contextlib.contextmanager
+def named_in_errors(path: epath.PathLike) -> Iterator[None]:
+    """Names what is written in errors of the system that name no file: that of a full disk comes from a write."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def read_json_lines(path: epath.PathLike) -> list[Any]:
     """What the lines of a JSON Lines file hold; what Python takes for a line end beside `\\n` may stand in a text."""
     return [json.loads(line) for line in epath.Path(path).read_text().split('\n') if line]

@@ -175,3 +175,6 @@ def test_wrong_kind_damage_and_corruption_are_refused(tmp_path):
     (path / MANIFEST).write_text(json.dumps(manifest | {'format_version': 99}))
     with pytest.raises(RealmError, match='format version 99'):
         open_artifact(path)
+    (path / MANIFEST).write_bytes(b'{"kind": "\xff"}')
+    with pytest.raises(RealmError, match='cannot be read as a manifest'):
+        open_artifact(path)

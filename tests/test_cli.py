@@ -1,6 +1,8 @@
 """The command line: help at once, one sentence and status 2 for what is wrong."""
 
+import functools
 import os
+import resource
 import subprocess
 import sys
 
@@ -9,10 +11,11 @@ import pytest
 from realm_tf.config import config_to_dict, load_config
 
 
-def realm(*arguments, **environment):
+def realm(*arguments, limits=None, **environment):
     return subprocess.run(
         [sys.executable, '-m', 'realm_tf.cli', *map(str, arguments)],
         env=os.environ | environment,
+        preexec_fn=limits,
         capture_output=True,
         text=True,
         check=False,
@@ -132,6 +135,18 @@ def test_what_is_wrong_is_said_in_a_sentence_with_status_2(arguments, sentence, 
     assert ended.returncode == 2
     assert sentence in ended.stderr and 'Traceback' not in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_takes_no_more_is_told_in_a_sentence_with_status_1(tmp_path):
+    questions, made = tmp_path / 'questions.jsonl', tmp_path / 'made'
+    questions.write_text('{"question": "When?", "answer": ["1901"]}\n' * 100)
+    command = ['questions', '--from', questions, '--no-dev', '--output', made]
+    # A limit for the files of a process stands in for the end of the disk: a write fails in the same way.
+    ended = realm(*command, limits=functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1000, 1000)))
+    assert ended.returncode == 1
+    assert ended.stderr == f'realm: {made}: File too large.\n'
+    # With room, the same command goes on.
+    assert realm(*command).returncode == 0
 
 
 def test_the_printed_configuration_is_read_back(tmp_path):

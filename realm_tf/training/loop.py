@@ -15,7 +15,7 @@ from etils import epath
 
 from realm_tf.artifacts import write_text_whole
 from realm_tf.errors import RealmError
-from realm_tf.files import is_remote, open_binary
+from realm_tf.files import is_remote, named_in_errors, open_binary
 from realm_tf.progress import Progress
 from realm_tf.training.checkpoints import Checkpoints
 from realm_tf.training.strategies import in_any_worker, is_chief
@@ -70,6 +70,7 @@ def run_training(
     """
     chief, anywhere = is_chief(strategy), in_any_worker(strategy)
     with (
+        named_in_errors(directory),
         _asked_to_stop() as asked_to_stop,
         _one_ahead(make_batch, first_step, steps) as next_batch,
         Progress(name, steps, 'step', initial=first_step) as progress,

@@ -1,7 +1,9 @@
 """What the jobs make of their options, and what they say when they are interrupted."""
 
+import functools
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -51,3 +53,34 @@ def test_an_interrupt_says_what_goes_on(signal_number, more, said):
         _, errors = job.communicate()
     assert job.returncode == 128 + signal_number
     assert errors.strip() == said
+
+
+WRITING_JOB = '''
+"""Writes."""
+import contextlib
+import apache_beam as beam
+from beam_jobs.options import JobOptions, main, run_pipeline
+from realm_tf.artifacts import write_text_whole
+
+def run(options, config):
+    with run_pipeline(options, contextlib.nullcontext()) as pipeline:
+        pipeline | beam.Create(['shard']) | 'Write' >> beam.Map(lambda path: write_text_whole(path, 100_000 * '.'))
+
+main(run, JobOptions)
+'''
+
+
+@pytest.mark.parametrize('workers', [1, 2])
+def test_a_disk_that_takes_no_more_is_told_in_a_sentence_with_status_1(workers, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, '-c', WRITING_JOB, f'--num_workers={workers}'],
+        cwd=tmp_path,
+        env=os.environ | {'PYTHONPATH': str(REPOSITORY)},
+        # A limit for the files of a process stands in for the end of the disk: a write fails in the same way.
+        preexec_fn=functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (50_000, 50_000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == "realm: File too large: 'shard'.\n"

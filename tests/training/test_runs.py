@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -94,6 +96,22 @@ def test_a_training_asked_to_stop_says_so_and_ends_with_a_checkpoint(
     assert steps_below(stopped / 'checkpoints') == [1]
     ict.train(tiny_corpus, tiny_encoder, stopped, config)
     assert losses(stopped) == losses(whole)
+
+
+@pytest.mark.parametrize(
+    ('limit', 'written'), [(8_000, 'metrics.jsonl or tensorboard'), (1_000_000, 'checkpoints/step-00000001')]
+)
+def test_a_disk_that_takes_no_more_ends_a_training_with_a_sentence(tmp_path, tiny_corpus, tiny_encoder, limit, written):
+    settings = {'ict.steps': 100, 'ict.batch_size': 2, 'ict.checkpoint_every': 1, 'corpus.block_length': 48}
+    command = [sys.executable, '-m', 'realm_tf.cli', 'ict', '--preset', 'tiny', '--output', str(tmp_path / 'run')]
+    command += ['--corpus', str(tiny_corpus), '--encoder', str(tiny_encoder)]
+    command += [part for name, value in settings.items() for part in ('--set', f'{name}={value}')]
+    # A limit for the files of a process stands in for the end of the disk: a write fails in the same way.
+    limited = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
+    ended = subprocess.run(command, preexec_fn=limited, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == f'realm: {tmp_path}/run/{written}: File too large.'
+    assert 'Traceback' not in ended.stderr
 
 
 def test_finetuning_learns_to_answer(
