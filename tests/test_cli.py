@@ -144,7 +144,7 @@ def test_a_disk_that_takes_no_more_is_told_in_a_sentence_with_status_1(tmp_path)
     # A limit for the files of a process stands in for the end of the disk: a write fails in the same way.
     ended = realm(*command, limits=functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (1000, 1000)))
     assert ended.returncode == 1
-    assert ended.stderr == f'realm: {made}: File too large.\n'
+    assert ended.stderr == f'realm: {made}/train.jsonl: File too large.\n'
     # With room, the same command goes on.
     assert realm(*command).returncode == 0
 

@@ -154,18 +154,31 @@ def _metrics_log(
     write_text_whole(path, ''.join(line + '\n' for line in kept))
     # An object store writes all of a file again.
     flush_every = checkpoint_every if is_remote(path) else 1
-    curves = tf.summary.create_file_writer(str(directory / 'tensorboard'))
+    drawn = directory / 'tensorboard'
+    curves = tf.summary.create_file_writer(str(drawn))
     with path.open('a') as lines, curves.as_default():
 
         def log(step: int, metrics: Mapping[str, float]) -> None:
             lines.write(json.dumps({'step': step, **metrics}) + '\n')
             if step % flush_every == 0:
                 lines.flush()
-            for name, value in metrics.items():
-                tf.summary.scalar(name, value, step)
+            with _as_python_would(drawn):
+                for name, value in metrics.items():
+                    tf.summary.scalar(name, value, step)
 
         yield log
-        curves.flush()
+        with _as_python_would(drawn):
+            curves.flush()
+
+
+@contextlib.contextmanager
+def _as_python_would(path: epath.Path) -> Iterator[None]:
+    """Raises what TensorFlow says of the files below a path as an error of the system."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        # Its first line: FILE; REASON
+        raise OSError(None, error.message.partition('\n')[0].rpartition('; ')[2], str(path)) from error
 
 
 def _not_finite(

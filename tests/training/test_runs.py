@@ -99,10 +99,14 @@ def test_a_training_asked_to_stop_says_so_and_ends_with_a_checkpoint(
 
 
 @pytest.mark.parametrize(
-    ('limit', 'written'), [(8_000, 'metrics.jsonl or tensorboard'), (1_000_000, 'checkpoints/step-00000001')]
+    'limit, checkpoint_every, written',
+    # The curves are longer than the metrics are.
+    [(20_000, 100, 'tensorboard'), (1_000_000, 1, 'checkpoints/step-00000001')],
 )
-def test_a_disk_that_takes_no_more_ends_a_training_with_a_sentence(tmp_path, tiny_corpus, tiny_encoder, limit, written):
-    settings = {'ict.steps': 100, 'ict.batch_size': 2, 'ict.checkpoint_every': 1, 'corpus.block_length': 48}
+def test_a_disk_that_takes_no_more_ends_a_training_with_a_sentence(
+    tmp_path, tiny_corpus, tiny_encoder, limit, checkpoint_every, written
+):
+    settings = {'ict.steps': 100, 'ict.batch_size': 2, 'ict.checkpoint_every': checkpoint_every}
     command = [sys.executable, '-m', 'realm_tf.cli', 'ict', '--preset', 'tiny', '--output', str(tmp_path / 'run')]
     command += ['--corpus', str(tiny_corpus), '--encoder', str(tiny_encoder)]
     command += [part for name, value in settings.items() for part in ('--set', f'{name}={value}')]
