@@ -73,6 +73,7 @@ def _collect(directory: pathlib.Path, preset: str, config: Config, measurements:
             'generations_kept': steps_below(directory / 'pretrain' / 'generations'),
             'most_stale_steps': max(line['staleness_steps'] for line in pretraining),
             'longest_wait_seconds': max(line['waited_seconds'] for line in pretraining[1:]),
+            'index_waited_seconds': sum(line['index_waited_seconds'] for line in pretraining),
             'longest_step_seconds': max(line['seconds'] for line in pretraining[1:]),
             'median_step_seconds': sorted(line['seconds'] for line in pretraining)[len(pretraining) // 2],
         },

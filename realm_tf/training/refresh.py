@@ -125,16 +125,20 @@ class Refresh:
           asked_to_stop: ends the wait when it is true.
 
         Returns:
-          How old the index was that this step's batch was made with.
+          How old the index was that this step's batch was made with, and if it is refreshed, `index_waited_seconds`:
+          how long the training stood still for that.
 
         Raises:
           RealmError: if a generation that it must wait for cannot come.
         """
+        waited = {}
         if self._settings.refresh != 'none':
+            started = time.monotonic()
             self._refresh(step, asked_to_stop)
+            waited = {'index_waited_seconds': time.monotonic() - started}
         staleness = self._current.staleness(step)
         self._checkpoints.extra[_GENERATION] = staleness['generation']
-        return staleness
+        return staleness | waited
 
     def build_final(self, step: int) -> OpenGeneration:
         """Has embeddings and index made of the weights as they are, and waits: for a result that answers with its own.

@@ -39,7 +39,15 @@ SETTINGS = {
     'finetune.refresh_every': 2,
     'finetune.optimizer.warmup_steps': 1,
 }
-TIMES = ('seconds', 'waited_seconds', 'waited_share', 'examples_per_second', 'retrieval_seconds', 'staleness_minutes')
+TIMES = (
+    'seconds',
+    'waited_seconds',
+    'waited_share',
+    'examples_per_second',
+    'retrieval_seconds',
+    'staleness_minutes',
+    'index_waited_seconds',
+)
 
 
 def metrics_of(run):

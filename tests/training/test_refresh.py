@@ -114,6 +114,8 @@ def test_a_synchronous_refresh_is_of_the_step_it_should_be_of(synchronous, tiny_
     assert all(line['staleness_steps'] == line['step'] - line['generation'] for line in metrics)
     assert all(0 <= line['staleness_minutes'] < 60 for line in metrics)
     assert [line['step'] for line in metrics if 'overlap_at_k' in line] == [5, 8]
+    waits = {line['step']: line['index_waited_seconds'] for line in metrics}
+    assert set(sorted(waits, key=waits.get)[-2:]) == {3, 6} and sum(waits.values()) > 1
     for step in (3, 6):
         generation = generation_of_step(run, step)
         embeddings = open_artifact(generation.embeddings, 'embeddings')

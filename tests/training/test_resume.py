@@ -21,7 +21,14 @@ from tests.training.published import publish_same
 STEPS = 45
 CHECKPOINT_EVERY = 15
 # Metrics that are of the clock.
-TIMES = ('seconds', 'waited_seconds', 'waited_share', 'examples_per_second', 'staleness_minutes')
+TIMES = (
+    'seconds',
+    'waited_seconds',
+    'waited_share',
+    'examples_per_second',
+    'staleness_minutes',
+    'index_waited_seconds',
+)
 
 
 def pretrain_command(paths, run, refresh):
