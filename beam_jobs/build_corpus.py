@@ -8,6 +8,9 @@ elements: each is a run of records, so that blocks keep the documents' order and
 it. A file is written whole or not at all, and an interrupted job goes on from those that are there.
 """
 
+import argparse
+import concurrent.futures
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -18,7 +21,7 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, TestOptions
 from etils import epath
 
 from beam_jobs.options import JobOptions, main, run_pipeline
@@ -36,6 +39,7 @@ from realm_tf.corpus.readers.formats import FORMATS, make_reader, recognise
 from realm_tf.corpus.readers.reader import RecordReader, Unreadable, readable_records
 from realm_tf.corpus.scans import read_index, read_records, write_scan
 from realm_tf.errors import RealmError
+from realm_tf.progress import tracked
 from realm_tf.text.vocabulary import Vocabulary
 
 _DOCUMENTS_AT_ONCE = 256
@@ -58,8 +62,15 @@ class BuildCorpusOptions(JobOptions):
         parser.add_argument('--vocabulary', required=True, help='A BERT vocab.txt.')
         parser.add_argument('--output', required=True, help='Directory of the corpus.')
         parser.add_argument(
-            '--maximum_rejected', type=float, default=0.05, help='Share of records that may be rejected.'
+            '--maximum_rejected', type=_share, default=0.05, help='Share of records that may be rejected, from 0 to 1.'
         )
+
+
+def _share(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f'{text} is no share from 0 to 1; 5 % are 0.05')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +105,12 @@ def run(options: PipelineOptions, config: Config) -> None:
     columns = Columns(job.id_column or None, job.title_column or None, job.text_column)
     source = Source(job.format or recognise(files), columns, config.corpus, folder_of_all(matches))
     reader = source.reader()  # refuses what does not go together, before anything is made
+    columns.require(_tables(files, reader))
     vocabulary = Vocabulary.read(job.vocabulary)
     configuration = config_to_dict(config.corpus) | {'format': source.format, 'columns': columns._asdict()}
-    inputs = {'documents': _checksum_of_all(files, reader), 'vocabulary': vocabulary.digest}
+    # A dry run makes nothing that could be up to date, and reads no documents.
+    is_dry = options.view_as(TestOptions).dry_run
+    inputs = {'documents': '' if is_dry else _checksum_of_all(files, reader), 'vocabulary': vocabulary.digest}
     if outdated_because(job.output, KIND, configuration, inputs) is None:
         print(f'{job.output} is up to date.')
         return
@@ -347,8 +361,16 @@ def _files_in_all(matches: Sequence[epath.Path]) -> list[epath.Path]:
     return files
 
 
+def _tables(files: Sequence[epath.Path], reader: RecordReader) -> Iterator[tuple[epath.Path, Sequence[str]]]:
+    """The files that name their columns, and these."""
+    return ((file, names) for file in files if (names := reader.columns(file)) is not None)
+
+
 def _checksum_of_all(files: Sequence[epath.Path], reader: RecordReader) -> str:
-    return hashlib.sha256(''.join(part for file in files for part in reader.identity(file)).encode()).hexdigest()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        identities = tracked(pool.map(reader.identity, files), 'Checksums of the input', 'file', len(files))
+        parts = ''.join(itertools.chain.from_iterable(identities))
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def _require_few_rejected(counts: Counter, maximum: float, path: epath.Path) -> None:

@@ -135,6 +135,9 @@ def parse(arguments: Sequence[str], module: str, options_class: type[PipelineOpt
       arguments: the command line.
       module: the job's module, shown in its help.
       options_class: the job's own options.
+
+    Raises:
+      RealmError: if an option of Beam's has a value that it cannot have.
     """
     own = argparse.ArgumentParser(
         prog=f'python -m {module}',
@@ -147,11 +150,17 @@ def parse(arguments: Sequence[str], module: str, options_class: type[PipelineOpt
     for options in {options_class: None, JobOptions: None}:
         options._add_argparse_args(own)
     _, others = own.parse_known_args(arguments)
-    of_beam = argparse.ArgumentParser(conflict_handler='resolve', add_help=False, allow_abbrev=False)
+    of_beam = argparse.ArgumentParser(
+        conflict_handler='resolve', add_help=False, allow_abbrev=False, exit_on_error=False
+    )
     for options in PipelineOptions.__subclasses__():
         if options.__module__.startswith('apache_beam.'):
             options._add_argparse_args(of_beam)
-    _, unknown = of_beam.parse_known_args(others)
+    try:
+        _, unknown = of_beam.parse_known_args(others)
+    except argparse.ArgumentError as error:
+        # Its own way would be to print all of Beam's options first.
+        raise RealmError(f'The options do not make a job: {error}.') from error
     if unknown:
         own.error(f'unknown option {unknown[0]}')
     return _locally(PipelineOptions(list(arguments)))

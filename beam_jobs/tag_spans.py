@@ -17,12 +17,12 @@ from etils import epath
 
 from beam_jobs.options import JobOptions, main, run_pipeline
 from beam_jobs.progress import progress_of_files
-from realm_tf.artifacts import file_checksum, make_artifact, outdated_because
+from realm_tf.artifacts import make_artifact, outdated_because
 from realm_tf.config import Config, SpansConfig, config_to_dict
 from realm_tf.corpus.arrow_shards import shard_counts, shard_name
 from realm_tf.corpus.block_store import BlockStore
 from realm_tf.corpus.span_store import KIND, SHARDS, BlockSpans, write_spans
-from realm_tf.corpus.spans import Span, make_tagger, require_tagger
+from realm_tf.corpus.spans import Span, make_tagger, tagger_inputs
 
 _BLOCKS_AT_ONCE = 256
 
@@ -44,14 +44,8 @@ def run(options: PipelineOptions, config: Config) -> None:
     """
     job = options.view_as(TagSpansOptions)
     corpus = BlockStore.open(job.corpus)
-    require_tagger(config.spans)
     configuration = config_to_dict(config.spans)
-    inputs = {'corpus': corpus.artifact.digest}
-    if config.spans.tagger == 'hf':
-        directory = epath.Path(config.spans.hf_directory)
-        inputs['tagger'] = file_checksum(directory / 'model.safetensors')
-        # It names the labels.
-        inputs['tagger_config'] = file_checksum(directory / 'config.json')
+    inputs = {'corpus': corpus.artifact.digest, **tagger_inputs(config.spans)}
     if outdated_because(job.output, KIND, configuration, inputs) is None:
         print(f'{job.output} is up to date.')
         return

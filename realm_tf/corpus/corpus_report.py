@@ -4,7 +4,9 @@ import collections
 import dataclasses
 import json
 import pathlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import jinja2
 from etils import epath
@@ -16,6 +18,7 @@ from realm_tf.corpus.documents import Document, Rejected
 # Of every kind.
 _SAMPLES = 5
 _BLOCK_STEP = 16  # wordpieces
+_NUMBER = re.compile(r'\d[\d,]*')
 
 
 @dataclasses.dataclass
@@ -27,8 +30,8 @@ class ShardTally:
       block_lengths: how many blocks have a length in wordpieces up to each multiple of 16, title not counted.
       dropped: how many records were not wanted, by reason.
       dropped_samples: titles of some of them, by reason.
-      rejected: how many records were no documents, by reason.
-      rejected_samples: some of them.
+      rejected: how many records were no documents, by reason, numbers in it left out.
+      rejected_samples: some of them, by the same.
       block_samples: titles and texts of some blocks.
     """
 
@@ -37,7 +40,7 @@ class ShardTally:
     dropped: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     dropped_samples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     rejected: collections.Counter = dataclasses.field(default_factory=collections.Counter)
-    rejected_samples: list[dict] = dataclasses.field(default_factory=list)
+    rejected_samples: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
     block_samples: list[dict] = dataclasses.field(default_factory=list)
 
     def add_document(self, document: Document, blocks: Sequence[Block]) -> None:
@@ -51,15 +54,14 @@ class ShardTally:
     def add_dropped(self, reason: str, title: str) -> None:
         """Counts a record that is not wanted."""
         self.dropped[reason] += 1
-        samples = self.dropped_samples.setdefault(reason, [])
-        if len(samples) < _SAMPLES:
-            samples.append(title)
+        _keep_sample(self.dropped_samples, reason, title)
 
     def add_rejected(self, record: Rejected) -> None:
         """Counts a record that is no document."""
-        self.rejected[record.reason] += 1
-        if len(self.rejected_samples) < _SAMPLES:
-            self.rejected_samples.append(record._asdict())
+        # Where it is broken, every record may say differently.
+        reason = _NUMBER.sub('…', record.reason)
+        self.rejected[reason] += 1
+        _keep_sample(self.rejected_samples, reason, record._asdict())
 
     def write(self, path: epath.PathLike) -> None:
         """Writes it as JSON."""
@@ -82,12 +84,19 @@ class ShardTally:
         for tally in tallies:
             for name in ('document_lengths', 'block_lengths', 'dropped', 'rejected'):
                 getattr(total, name).update(getattr(tally, name))
-            for reason, samples in tally.dropped_samples.items():
-                total.dropped_samples[reason] = (total.dropped_samples.get(reason, []) + samples)[:_SAMPLES]
-            total.rejected_samples = (total.rejected_samples + tally.rejected_samples)[:_SAMPLES]
+            for name in ('dropped_samples', 'rejected_samples'):
+                for reason, samples in getattr(tally, name).items():
+                    for sample in samples:
+                        _keep_sample(getattr(total, name), reason, sample)
             # One from each shard, so that they come from all over the corpus.
             total.block_samples.extend(tally.block_samples[:1])
         return total
+
+
+def _keep_sample(samples: dict[str, list], reason: str, sample: Any) -> None:
+    of_reason = samples.setdefault(reason, [])
+    if len(of_reason) < _SAMPLES:
+        of_reason.append(sample)
 
 
 def write_report(path: epath.Path, counts: Mapping[str, int], tally: ShardTally) -> None:

@@ -49,6 +49,24 @@ def require_tagger(config: SpansConfig) -> None:
         require_token_classifier(config.hf_directory)
 
 
+def tagger_inputs(config: SpansConfig) -> dict[str, str]:
+    """What spans are made with by a configuration's tagger: versions and digests, by role.
+
+    Raises:
+      RealmError: if what it needs is missing.
+    """
+    require_tagger(config)
+    if config.tagger == 'spacy':
+        from realm_tf.corpus.taggers.spacy_entities import inputs_of_pipeline
+
+        return inputs_of_pipeline(config.spacy_pipeline)
+    if config.tagger == 'hf':
+        from realm_tf.corpus.taggers.bert_entities import inputs_of_classifier
+
+        return inputs_of_classifier(config.hf_directory)
+    return {}
+
+
 def make_tagger(config: SpansConfig) -> Tagger:
     """The tagger that a configuration names.
 

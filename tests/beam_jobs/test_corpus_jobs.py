@@ -52,8 +52,23 @@ def document(number, **changes):
     return {'id': str(number), 'title': f'Town {number}', 'text': text} | changes
 
 
+def rejected_in(path):
+    files = sorted(path.glob('rejected-*.jsonl'))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
 def shards_of(path):
     return {file.name: file.read_bytes() for file in path.glob('*.arrow')}
+
+
+def together(store):
+    """The id and text of each document, put together of its blocks."""
+    blocks = np.arange(len(store))
+    blocks = zip(store.document_ids(blocks), store.texts(blocks), strict=True)
+    return [
+        (id, ''.join(text for _, text in of_document))
+        for id, of_document in itertools.groupby(blocks, lambda block: block[0])
+    ]
 
 
 def program(module, *arguments):
@@ -67,12 +82,7 @@ def test_blocks_are_the_documents_cut_in_order(tmp_path, tiny_config, vocabulary
         file.writelines(json.dumps(document) + '\n' for document in documents[4:])
     run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', first, tmp_path / 'b.jsonl.gz')
     store = BlockStore.open(tmp_path / 'corpus')
-    everything = np.arange(len(store))
-    together = {}
-    for id, text in zip(store.document_ids(everything), store.texts(everything), strict=True):
-        together[id] = together.get(id, '') + text
-    assert together == {document['id']: document['text'] for document in documents}
-    assert list(together) == [document['id'] for document in documents]
+    assert together(store) == [(document['id'], document['text']) for document in documents]
     assert (store.lengths() <= tiny_config.corpus.block_length).all()
 
 
@@ -115,9 +125,7 @@ def test_a_broken_line_costs_nothing_but_itself(tmp_path, tiny_config, vocabular
     run_build(tiny_config, vocabulary_path, output, tmp_path / 'documents.jsonl', maximum_rejected=0.2)
     counts = open_artifact(output).counts
     assert (counts['documents'], counts['rejected']) == (40, 7)
-    rejected = [
-        json.loads(line) for file in sorted(output.glob('rejected-*')) for line in file.read_text().splitlines()
-    ]
+    rejected = rejected_in(output)
     assert [record['position'] for record in rejected] == list(range(21, 28))
     assert [record['reason'].split(':')[0] for record in rejected] == [
         'not JSON at column 22',
@@ -154,7 +162,7 @@ def test_what_a_worker_cannot_do_is_a_sentence(tmp_path, vocabulary_path, worker
     )
     assert ended.returncode == 2
     *before, said = ended.stderr.splitlines()
-    assert all(line.startswith('Corpus: 0/3') for line in before)
+    assert all(line.startswith(('Checksums of the input: ', 'Corpus: 0/3')) for line in before)
     assert re.fullmatch(r'realm: .*cut\.jsonl\.gz cannot be read: .* Get the file again\.', said)
 
 
@@ -166,6 +174,19 @@ def test_duplicates_are_left_out_whatever_their_ids(tmp_path, tiny_config, vocab
     store = BlockStore.open(tmp_path / 'corpus')
     assert set(store.document_ids(np.arange(len(store)))) == {str(number) for number in range(6)}
     assert open_artifact(tmp_path / 'corpus').counts['duplicates'] == 2
+
+
+def test_a_damaged_copy_hides_no_whole_one(tmp_path, tiny_config, vocabulary_path):
+    page = '<page><title>Town</title><id>{}</id><revision><text>A town.</text></revision></page>\n'
+    pages = [page.format(id) for id in ('@', '<b>', '7', '8')]
+    (tmp_path / 'dump.xml').write_bytes(
+        '<mediawiki>{}</mediawiki>'.format(''.join(pages)).encode().replace(b'@', b'\xff')
+    )
+    run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'dump.xml', maximum_rejected=0.5)
+    store = BlockStore.open(tmp_path / 'corpus')
+    assert store.document_ids(np.arange(len(store))) == ['7']
+    counts = open_artifact(tmp_path / 'corpus').counts
+    assert (counts['rejected'], counts['duplicates']) == (2, 1)
 
 
 def test_columns_can_be_named_and_formats_mixed_up_are_refused(tmp_path, tiny_config, vocabulary_path):
@@ -181,6 +202,34 @@ def test_columns_can_be_named_and_formats_mixed_up_are_refused(tmp_path, tiny_co
         run_build(tiny_config, vocabulary_path, tmp_path / 'other', tmp_path / 'pages.tsv', tmp_path / 'more.jsonl')
 
 
+def test_a_table_of_many_that_lacks_a_column_is_set_aside(tmp_path, tiny_config, vocabulary_path):
+    tables = tmp_path / 'tables'
+    tables.mkdir()
+    (tables / 'a.csv').write_text('id,title,body\n1,Town,It lies there.\n')
+    (tables / 'b.csv').write_text('id,title,text\n' + ''.join(f'{n},Town {n},It lies there.\n' for n in range(30)))
+    run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tables)
+    counts = open_artifact(tmp_path / 'corpus').counts
+    assert (counts['documents'], counts['rejected']) == (30, 1)
+    (rejected,) = rejected_in(tmp_path / 'corpus')
+    assert rejected == {
+        'file': f'{tables}/a.csv',
+        'position': 1,
+        'reason': "no 'text'",
+        'excerpt': '1,Town,It lies there.',
+    }
+    with pytest.raises(RealmError, match=r"a\.csv has no column 'headline' .* 'id', 'title', 'body': say which"):
+        run_build(tiny_config, vocabulary_path, tmp_path / 'other', tables, title_column='headline')
+    assert not (tmp_path / 'other').exists()
+
+
+@pytest.mark.parametrize('share', ['5', '-0.1', 'nan', 'few'])
+def test_what_is_no_share_is_refused(share, capsys):
+    arguments = ['--input=a.jsonl', '--vocabulary=vocab.txt', '--output=corpus', f'--maximum_rejected={share}']
+    with pytest.raises(SystemExit):
+        parse(arguments, build_corpus.__name__, build_corpus.BuildCorpusOptions)
+    assert f'--maximum_rejected: {share} is no share from 0 to 1; 5 % are 0.05' in capsys.readouterr().err
+
+
 def test_of_a_file_that_breaks_off_what_can_be_read_is_kept(tmp_path, tiny_config, vocabulary_path):
     # Noise that does not compress, so that there is more than one block of bzip2.
     noise = np.random.default_rng(0)
@@ -189,9 +238,7 @@ def test_of_a_file_that_breaks_off_what_can_be_read_is_kept(tmp_path, tiny_confi
     (tmp_path / 'cut.jsonl.bz2').write_bytes(whole[: -len(whole) // 4])
     run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', tmp_path / 'cut.jsonl.bz2')
     counts = open_artifact(tmp_path / 'corpus').counts
-    rejected = [
-        json.loads(line) for file in (tmp_path / 'corpus').glob('rejected-*') for line in file.read_text().splitlines()
-    ]
+    rejected = rejected_in(tmp_path / 'corpus')
     assert 'cut off at byte' in rejected[-1]['reason'] and len(rejected) <= 2
     assert 100 < counts['documents'] < 3000
 
@@ -211,9 +258,7 @@ def test_a_broken_stream_of_a_dump_costs_what_is_in_it(tmp_path, tiny_config, vo
     store = BlockStore.open(tmp_path / 'corpus')
     ids = list(dict.fromkeys(store.document_ids(np.arange(len(store)))))
     assert ids == [str(number) for number in (*range(200), *range(301, 400))]
-    (rejected,) = [
-        json.loads(line) for file in (tmp_path / 'corpus').glob('rejected-*') for line in file.read_text().splitlines()
-    ]
+    (rejected,) = rejected_in(tmp_path / 'corpus')
     # What stands before the gap are 200 pages, the last of them with the end of its line.
     start = sum(map(len, streams[:3]))
     assert rejected['position'] == 201
@@ -291,6 +336,32 @@ def test_text_files_of_one_name_have_ids_of_their_own(tmp_path, tiny_config, voc
     assert ids_of(texts) == ['AA/wiki_00', 'AC/wiki_00']
 
 
+@pytest.mark.parametrize('text', ['international ' * 750_000, 'x' * 10_000_000], ids=['words', 'letters'])
+def test_a_sentence_of_ten_megabytes_loses_nothing(tmp_path, tiny_config, vocabulary_path, text):
+    documents = [document(1), document(2, text=text), document(3)]
+    run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', write_lines(tmp_path / 'documents.jsonl', documents))
+    store = BlockStore.open(tmp_path / 'corpus')
+    assert together(store) == [(document['id'], document['text']) for document in documents]
+    assert store.lengths().max() <= tiny_config.corpus.block_length
+
+
+def test_what_has_no_id_is_named_by_its_path(tmp_path, tiny_config, vocabulary_path, capsys):
+    def ids_of(*inputs):
+        run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', *inputs, id_column='', overwrite=True)
+        store = BlockStore.open(tmp_path / 'corpus')
+        return store.document_ids(np.arange(len(store)))
+
+    news = tmp_path / 'news'
+    for year in ('2020', '2021'):
+        (news / year).mkdir(parents=True)
+        write_lines(news / year / 'part-0.jsonl', [{'title': title, 'text': f'{year}.'} for title in 'AB'])
+    assert ids_of(news) == [f'{year}/part-0.jsonl:{position}' for year in ('2020', '2021') for position in (1, 2)]
+    assert ids_of(news / '*') == ids_of(news / '2020', news / '2021') == ids_of(news)
+    assert capsys.readouterr().out.count('is up to date') == 3
+    (news / '2020').rename(news / '2019')
+    assert ids_of(news)[0] == '2019/part-0.jsonl:1'
+
+
 def test_blocks_can_overlap_by_sentences(tmp_path, tiny_config, vocabulary_path):
     text = ''.join(f'Sentence number {number} has some words in it. ' for number in range(30))
     path = write_lines(tmp_path / 'documents.jsonl', [document(0, text=text)])
@@ -304,16 +375,35 @@ def test_blocks_can_overlap_by_sentences(tmp_path, tiny_config, vocabulary_path)
     assert (store.lengths() <= config.corpus.block_length).all()
 
 
-def test_an_interrupted_job_goes_on_from_its_shards(tmp_path, vocabulary_path):
-    documents = write_lines(tmp_path / 'documents.jsonl', [document(number) for number in range(8000)])
-    whole, cut = tmp_path / 'whole', tmp_path / 'cut'
+@pytest.fixture(scope='module')
+def long_build(tmp_path_factory, vocabulary_path):
+    """The command that builds a corpus in so many steps that it can be interrupted, given its output."""
+    directory = tmp_path_factory.mktemp('long')
+    documents = write_lines(directory / 'documents.jsonl', [document(number) for number in range(8000)])
 
     def command(output):
         paths = ('--input', documents, '--vocabulary', vocabulary_path, '--output', output)
         return program('build_corpus', *paths, '--set', 'corpus.num_shards=64')
 
-    subprocess.run(command(whole), cwd=REPOSITORY, check=True)
-    job = subprocess.Popen(command(cut), cwd=REPOSITORY, env=os.environ, stderr=subprocess.PIPE, text=True)
+    return command
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory, long_build):
+    """What that makes if nothing happens."""
+    output = tmp_path_factory.mktemp('undisturbed') / 'corpus'
+    subprocess.run(long_build(output), cwd=REPOSITORY, check=True)
+    return output
+
+
+def assert_alike(corpus, other):
+    assert shards_of(corpus) == shards_of(other)
+    assert open_artifact(corpus).digest == open_artifact(other).digest
+
+
+def test_an_interrupted_job_goes_on_from_its_shards(tmp_path, long_build, undisturbed):
+    cut = tmp_path / 'cut'
+    job = subprocess.Popen(long_build(cut), cwd=REPOSITORY, env=os.environ, stderr=subprocess.PIPE, text=True)
     while not list(cut.glob('blocks-*.arrow')) and job.poll() is None:
         time.sleep(0.01)
     job.send_signal(signal.SIGINT)
@@ -321,17 +411,14 @@ def test_an_interrupted_job_goes_on_from_its_shards(tmp_path, vocabulary_path):
     assert job.returncode == 130 and 'Interrupted. The same command goes on from here.' in said
     done = {file.name: file.stat().st_mtime_ns for file in cut.glob('blocks-*.arrow')}
     assert 0 < len(done) < 64 and not (cut / MANIFEST).exists()
-    subprocess.run(command(cut), cwd=REPOSITORY, check=True)
+    subprocess.run(long_build(cut), cwd=REPOSITORY, check=True)
     assert all((cut / name).stat().st_mtime_ns == written for name, written in done.items())
-    assert shards_of(cut) == shards_of(whole)
-    assert open_artifact(cut).digest == open_artifact(whole).digest
+    assert_alike(cut, undisturbed)
 
 
-def test_a_worker_that_is_killed_ends_the_job_which_then_goes_on(tmp_path, vocabulary_path):
-    documents = write_lines(tmp_path / 'documents.jsonl', [document(number) for number in range(8000)])
+def test_a_worker_that_is_killed_ends_the_job_which_then_goes_on(tmp_path, long_build, undisturbed):
     output = tmp_path / 'corpus'
-    paths = ('--input', documents, '--vocabulary', vocabulary_path, '--output', output)
-    command = program('build_corpus', *paths, '--num_workers', '2', '--set', 'corpus.num_shards=64')
+    command = [*long_build(output), '--num_workers', '2']
     job = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     while not (output / RECIPE).exists() and job.poll() is None:
         time.sleep(0.01)
@@ -351,15 +438,12 @@ def test_a_worker_that_is_killed_ends_the_job_which_then_goes_on(tmp_path, vocab
     assert_ended(workers)
     assert not (output / MANIFEST).exists()
     subprocess.run(command, cwd=REPOSITORY, check=True)
-    counts = open_artifact(output).counts
-    assert counts['documents'] == 8000 and len(shards_of(output)) == 64
+    assert_alike(output, undisturbed)
 
 
-def test_workers_end_with_a_driver_that_is_killed(tmp_path, vocabulary_path):
-    documents = write_lines(tmp_path / 'documents.jsonl', [document(number) for number in range(8000)])
+def test_workers_end_with_a_driver_that_is_killed(tmp_path, long_build):
     output = tmp_path / 'corpus'
-    paths = ('--input', documents, '--vocabulary', vocabulary_path, '--output', output)
-    job = subprocess.Popen(program('build_corpus', *paths, '--num_workers', '2'), cwd=REPOSITORY)
+    job = subprocess.Popen([*long_build(output), '--num_workers', '2'], cwd=REPOSITORY)
     while not list(output.glob('.scan-*')) and job.poll() is None:
         time.sleep(0.01)
     workers = psutil.Process(job.pid).children(recursive=True)
@@ -391,6 +475,37 @@ def test_a_tagger_that_is_not_installed_is_named_at_once(tmp_path, tiny_corpus, 
     config = dataclasses.replace(tiny_config, spans=SpansConfig(tagger='spacy', spacy_pipeline='xx_not_there'))
     with pytest.raises(RealmError, match='xx_not_there is not installed'):
         tag_spans.run(parse(arguments, tag_spans.__name__, tag_spans.TagSpansOptions), config)
+
+
+def test_another_tagger_makes_other_spans(tmp_path, tiny_corpus, tiny_config, monkeypatch, capsys):
+    spacy = pytest.importorskip('spacy')
+    package = tmp_path / 'xx_towns'
+    package.mkdir()
+    loads = 'import pathlib, spacy\ndef load():\n    return spacy.load(pathlib.Path(__file__).parent / "data")\n'
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(town):
+        pipeline = spacy.blank('en')
+        pipeline.add_pipe('entity_ruler').add_patterns([{'label': 'GPE', 'pattern': town}])
+        pipeline.to_disk(package / 'data')
+        (package / '__init__.py').write_text(loads)
+
+    def tag():
+        arguments = ['--corpus', str(tiny_corpus), '--output', str(tmp_path / 'spans')]
+        config = dataclasses.replace(tiny_config, spans=SpansConfig(tagger='spacy', spacy_pipeline='xx_towns'))
+        tag_spans.run(parse(arguments, tag_spans.__name__, tag_spans.TagSpansOptions), config)
+        return open_artifact(tmp_path / 'spans').inputs
+
+    install('Alba')
+    inputs = tag()
+    assert inputs['spacy'] == spacy.__version__
+    # Compiled by whatever ran it, it is the same.
+    (package / '__pycache__').mkdir(exist_ok=True)
+    (package / '__pycache__' / '__init__.cpython-399.pyc').write_bytes(b'compiled')
+    assert tag() == inputs and 'is up to date' in capsys.readouterr().out
+    install('Brevo')
+    with pytest.raises(RealmError, match='input tagger changed'):
+        tag()
 
 
 @given(st.lists(st.lists(st.integers(0, 50), max_size=12), max_size=4), st.integers(1, 6), st.integers(0, 2**32 - 1))

@@ -1,5 +1,6 @@
 """The jobs as Dataflow would get them: their graphs are built, and nothing is sent."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -23,7 +24,7 @@ DATAFLOW = (
 
 def build_graph(module, *arguments):
     command = [sys.executable, '-m', f'beam_jobs.{module}', *DATAFLOW, '--preset', 'tiny', *map(str, arguments)]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,9 @@ def build_graph(module, *arguments):
 )
 def test_the_job_graph_is_built_offline(module, steps, tmp_path, tiny_corpus, tiny_encoder, vocabulary_path):
     pytest.importorskip('google.cloud.storage', reason='apache-beam[gcp] is not installed')
-    (tmp_path / 'documents.jsonl').write_text('{"id": "1", "title": "One", "text": "A text."}\n')
+    # A terabyte, of which nothing is read.
+    (tmp_path / 'documents.jsonl').touch()
+    os.truncate(tmp_path / 'documents.jsonl', 1 << 40)
     inputs = {
         'build_corpus': ('--input', tmp_path / 'documents.jsonl', '--vocabulary', vocabulary_path),
         'tag_spans': ('--corpus', tiny_corpus),

@@ -21,6 +21,14 @@ def test_no_local_workers_are_as_many_as_there_are_cores():
     assert options.view_as(DirectOptions).direct_num_workers == os.cpu_count()
 
 
+def test_a_wrong_value_of_an_option_of_beam_is_a_sentence():
+    command = [sys.executable, '-m', 'beam_jobs.tag_spans', '--corpus=c', '--output=o', '--num_workers=x']
+    ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    said = "realm: The options do not make a job: argument --num_workers: invalid int value: 'x'.\n"
+    assert (ended.stdout, ended.stderr) == ('', said)
+
+
 WAITING_JOB = '''
 """Waits."""
 import sys, time

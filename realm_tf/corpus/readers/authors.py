@@ -65,9 +65,16 @@ class BlocksReader(FieldReader):
 
 
 class RetrievalCorpusReader(FieldReader):
-    """Reads shards of REALM's retrieval corpus: `tf.train.Example`s with `title` and `body`. A record is a block."""
+    """Reads shards of REALM's retrieval corpus: `tf.train.Example`s with `title` and `body`. A record is a block.
+
+    Args:
+      folder: the one that holds all files, if there is one.
+    """
 
     holds_blocks = True
+
+    def __init__(self, folder: epath.PathLike | None = None):
+        super().__init__(folder, has_ids=False)
 
     def records(self, path: epath.PathLike) -> Iterator[TFRecord]:
         return read_tf_records(path)

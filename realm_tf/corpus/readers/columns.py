@@ -1,6 +1,6 @@
 """The columns, by name, that documents are made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from etils import epath
@@ -26,22 +26,27 @@ class Columns(NamedTuple):
         """The columns there must be."""
         return [name for name in self if name is not None]
 
-    def require(self, present: Sequence[str], path: epath.PathLike) -> None:
-        """Checks that a table has the columns.
+    def require(self, tables: Iterable[tuple[epath.PathLike, Sequence[str]]]) -> None:
+        """Checks that one of the tables has the columns: where none has, a name is wrong, and not a table.
 
         Args:
-          present: the columns it has.
-          path: its file, for the message.
+          tables: the file of each, and the columns it has; no more are taken than are needed.
 
         Raises:
-          RealmError: if one is missing; it names those there are.
+          RealmError: if there are tables, and each lacks a column; it names those of the first.
         """
-        for role, name in self._asdict().items():
-            if name is not None and name not in present:
-                raise RealmError(
-                    f'{path} has no column {name!r} for the {role} of documents. Its columns are '
-                    f'{", ".join(map(repr, present))}: say which of them holds the {role}.'
-                )
+        wrong = None
+        for path, present in tables:
+            missing = [(role, name) for role, name in self._asdict().items() if name not in (None, *present)]
+            if not missing:
+                return
+            role, name = missing[0]
+            wrong = wrong or (
+                f'{path} has no column {name!r} for the {role} of documents. Its columns are '
+                f'{", ".join(map(repr, present))}: say which of them holds the {role}.'
+            )
+        if wrong:
+            raise RealmError(wrong)
 
     def fields(self, values: Mapping[str, Any]) -> Fields:
         """Takes the fields of a document.

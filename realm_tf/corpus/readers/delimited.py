@@ -1,6 +1,7 @@
 """Documents in tables of text: CSV and TSV."""
 
 import collections
+import contextlib
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,27 +42,23 @@ class DelimitedReader(FieldReader):
     Args:
       delimiter: what separates cells, a comma or a tab.
       columns: those that hold id, title and text.
+      folder: the one that holds all files, if there is one.
     """
 
-    def __init__(self, delimiter: str, columns: Columns):
+    def __init__(self, delimiter: str, columns: Columns, folder: epath.PathLike | None = None):
+        super().__init__(folder, has_ids=columns.id is not None)
         self._delimiter = delimiter
         self._columns = columns
 
+    def columns(self, path: epath.PathLike) -> Sequence[str] | None:
+        with _opened(path) as lines:
+            return self._header(lines, path)
+
     def records(self, path: epath.PathLike) -> Iterator[Row]:
-        with (
-            open_decompressed(path) as file,
-            io.TextIOWrapper(file, encoding='utf-8-sig', errors='surrogateescape', newline='') as text,
-        ):
-            lines = _RepeatableLines(text)
-            try:
-                header = next(filter(None, self._parser(lines)), None)
-            except csv.Error as error:
-                raise RealmError(
-                    f'The first row of {path}, which should name the columns, is broken: {error}.'
-                ) from error
+        with _opened(path) as lines:
+            header = self._header(lines, path)
             if header is None:
                 return
-            self._columns.require(header, path)
             for cells, fault in self._rows(lines, len(header)):
                 yield Row(header, cells, fault)
 
@@ -71,15 +68,23 @@ class DelimitedReader(FieldReader):
         if len(record.cells) != len(record.header):
             raise ValueError(f'{len(record.cells)} cells, and the header has {len(record.header)}')
         values = dict(zip(record.header, record.cells, strict=True))
+        fields = self._columns.fields(values)
         for name in self._columns.names():
             _require_utf8(name, values[name])
-        return self._columns.fields(values)
+        return fields
 
     def raw(self, record: Row) -> bytes:
         return self._delimiter.join(record.cells).encode('utf-8', 'surrogateescape')
 
     def _parser(self, lines: Iterable[str]) -> Iterator[list[str]]:
         return csv.reader(lines, delimiter=self._delimiter, strict=True)
+
+    def _header(self, lines: '_RepeatableLines', path: epath.PathLike) -> list[str] | None:
+        """The names of the columns; None if there is no row."""
+        try:
+            return next(filter(None, self._parser(lines)), None)
+        except csv.Error as error:
+            raise RealmError(f'The first row of {path}, which should name the columns, is broken: {error}.') from error
 
     def _rows(self, lines: '_RepeatableLines', width: int) -> Iterator[tuple[list[str], str]]:
         """The cells of each row, and what is wrong with it."""
@@ -136,6 +141,15 @@ class _RepeatableLines(Iterator[str]):
         first, *others = self._taken
         self._again.extendleft(reversed(others))
         return first.rstrip('\r\n')
+
+
+@contextlib.contextmanager
+def _opened(path: epath.PathLike) -> Iterator[_RepeatableLines]:
+    with (
+        open_decompressed(path) as file,
+        io.TextIOWrapper(file, encoding='utf-8-sig', errors='surrogateescape', newline='') as text,
+    ):
+        yield _RepeatableLines(text)
 
 
 def _require_utf8(name: str, cell: str) -> None:

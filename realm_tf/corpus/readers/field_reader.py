@@ -28,8 +28,25 @@ class Fields(NamedTuple):
 class FieldReader(RecordReader):
     """Reads a format whose records hold title and text as they are.
 
-    A document whose record names no id is named by its file and its position in it.
+    A document whose record names no id is named by the path of its file and its position in it.
+
+    Args:
+      folder: the one that holds all files, within which paths are told; None, where there is none, for whole paths.
+      has_ids: whether records name ids; where they do not, files under other names hold other documents.
     """
+
+    def __init__(self, folder: epath.PathLike | None = None, *, has_ids: bool = True):
+        self._has_ids = has_ids
+        self._folder = folder
+
+    def identity(self, path: epath.PathLike) -> list[str]:
+        checksums = super().identity(path)
+        return checksums if self._has_ids else [self.path_within(path), *checksums]
+
+    def path_within(self, file: epath.PathLike) -> str:
+        """The path of a file within the folder that holds all."""
+        file = epath.Path(file)
+        return (file if self._folder is None else file.relative_to(self._folder)).as_posix()
 
     @abc.abstractmethod
     def fields(self, record: Any) -> Fields | Dropped:
@@ -53,9 +70,11 @@ class FieldReader(RecordReader):
     def key(self, record: Any) -> bytes:
         try:
             fields = self.fields(record)
+            if isinstance(fields, Dropped):
+                return self.raw(record)
+            # One that is no document for its id alone must not pass for the first of those that are.
+            fields.id.encode()
         except ValueError:
-            return self.raw(record)
-        if isinstance(fields, Dropped):
             return self.raw(record)
         return f'{fields.title}\0{fields.text}'.encode('utf-8', 'surrogatepass')
 
@@ -67,7 +86,7 @@ class FieldReader(RecordReader):
             _require_text(fields)
         except ValueError as error:
             return Rejected(file, position, str(error), self.raw(record)[:_EXCERPT_SIZE].decode(errors='replace'))
-        return Document(fields.id or f'{epath.Path(file).name}:{position}', fields.title, fields.text)
+        return Document(fields.id or f'{self.path_within(file)}:{position}', fields.title, fields.text)
 
 
 def decoded(data: bytes) -> str:

@@ -24,19 +24,20 @@ _HEAD_SIZE = 4096
 
 
 # Formats whose columns can be named, and those that know where title and text are.
-_WITH_COLUMNS: dict[str, Callable[[Columns], RecordReader]] = {
+_WITH_COLUMNS: dict[str, Callable[[Columns, epath.PathLike | None], RecordReader]] = {
     'jsonl': JsonLinesReader,
     'csv': functools.partial(DelimitedReader, ','),
     'tsv': functools.partial(DelimitedReader, '\t'),
     'parquet': ParquetReader,
 }
-_WITHOUT_COLUMNS: dict[str, Callable[[], RecordReader]] = {
+_WITHOUT_COLUMNS: dict[str, Callable[[epath.PathLike | None], RecordReader]] = {
+    'text': TextFilesReader,
     'wikiextractor': WikiExtractorReader,
     'orqa-blocks': BlocksReader,
     'realm-corpus': RetrievalCorpusReader,
 }
-MEDIAWIKI, TEXT = 'mediawiki', 'text'
-FORMATS = (*_WITH_COLUMNS, MEDIAWIKI, TEXT, *_WITHOUT_COLUMNS)
+MEDIAWIKI = 'mediawiki'
+FORMATS = (*_WITH_COLUMNS, MEDIAWIKI, *_WITHOUT_COLUMNS)
 
 _BY_SUFFIX = {
     '.jsonl': 'jsonl',
@@ -62,13 +63,13 @@ def make_reader(
       format: one of `FORMATS`.
       columns: those that hold id, title and text, in formats that have columns.
       rules: which pages of a MediaWiki dump are articles.
-      folder: the one that holds all files, if there is one; text files are named by their paths within it.
+      folder: the one that holds all files, if there is one; what has no id is named by the path of its file within it.
 
     Raises:
       RealmError: if there is no such format, or its columns cannot be named.
     """
     if format in _WITH_COLUMNS:
-        return _WITH_COLUMNS[format](columns)
+        return _WITH_COLUMNS[format](columns, folder)
     if format not in FORMATS:
         raise RealmError(f'There is no format {format!r}; there are {", ".join(FORMATS)}.')
     if columns != Columns():
@@ -80,9 +81,7 @@ def make_reader(
         from realm_tf.corpus.readers.mediawiki import MediaWikiReader
 
         return MediaWikiReader(rules)
-    if format == TEXT:
-        return TextFilesReader(folder)
-    return _WITHOUT_COLUMNS[format]()
+    return _WITHOUT_COLUMNS[format](folder)
 
 
 def recognise(paths: Sequence[epath.PathLike]) -> str:

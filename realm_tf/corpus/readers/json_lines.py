@@ -17,9 +17,11 @@ class JsonLinesReader(FieldReader):
 
     Args:
       columns: the members of an object that hold id, title and text.
+      folder: the one that holds all files, if there is one.
     """
 
-    def __init__(self, columns: Columns):
+    def __init__(self, columns: Columns, folder: epath.PathLike | None = None):
+        super().__init__(folder, has_ids=columns.id is not None)
         self._columns = columns
 
     def records(self, path: epath.PathLike) -> Iterator[bytes | Unreadable]:

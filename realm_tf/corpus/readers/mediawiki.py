@@ -92,7 +92,7 @@ class MediaWikiReader(RecordReader):
 
     def key(self, record: Page) -> bytes:
         texts = _WHOLE_TEXT.findall(record.xml)
-        if not record.is_whole or not texts:
+        if not texts or not _is_sound(record._replace(xml=_WHOLE_TEXT.sub(b'', record.xml))):
             return record.xml
         title = _TITLE.search(record.xml)
         return (title[0] if title else b'') + texts[-1]
@@ -183,6 +183,14 @@ def _parsed(page: Page) -> _Article:
         model=root.findtext('revision[last()]/model', 'wikitext').strip(),
         text=text,
     )
+
+
+def _is_sound(page: Page) -> bool:
+    try:
+        _parsed(page)
+    except ValueError:
+        return False
+    return True
 
 
 def _cleaned(wikitext: str, hidden_namespaces: Collection[str], dropped_sections: Sequence[str]) -> str:

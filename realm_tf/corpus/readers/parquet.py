@@ -1,6 +1,7 @@
 """Documents in Parquet tables."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -33,23 +34,25 @@ class ParquetReader(FieldReader):
 
     Args:
       columns: those that hold id, title and text.
+      folder: the one that holds all files, if there is one.
     """
 
-    def __init__(self, columns: Columns):
+    def __init__(self, columns: Columns, folder: epath.PathLike | None = None):
+        super().__init__(folder, has_ids=columns.id is not None)
         self._columns = columns
 
+    def columns(self, path: epath.PathLike) -> Sequence[str]:
+        with _opened(path) as table:
+            return table.schema_arrow.names
+
     def records(self, path: epath.PathLike) -> Iterator[Row]:
-        path = epath.Path(path)
-        try:
-            # Buffered, because a row group may be larger than memory.
-            with open_binary(path) as file, parquet.ParquetFile(file, buffer_size=_BUFFER_SIZE) as table:
-                self._columns.require(table.schema_arrow.names, path)
-                for batch in table.iter_batches(_ROWS_AT_ONCE, columns=self._columns.names()):
-                    batch = _with_texts_as_bytes(batch)
-                    for index in range(batch.num_rows):
-                        yield Row(batch, index)
-        except (OSError, pa.ArrowException) as error:
-            raise RealmError(f'{path} cannot be read as Parquet: {error}') from error
+        with _opened(path) as table:
+            for batch in table.iter_batches(_ROWS_AT_ONCE, columns=self._columns.names()):
+                # Without any of the columns, a batch still has rows, and what is made of it none.
+                num_rows = batch.num_rows
+                batch = _with_texts_as_bytes(batch)
+                for index in range(num_rows):
+                    yield Row(batch, index)
 
     def fields(self, record: Row) -> Fields:
         values = {}
@@ -63,6 +66,16 @@ class ParquetReader(FieldReader):
     def raw(self, record: Row) -> bytes:
         values = _values(record).values()
         return b'\t'.join(value if isinstance(value, bytes) else str(value).encode() for value in values)
+
+
+@contextlib.contextmanager
+def _opened(path: epath.PathLike) -> Iterator[parquet.ParquetFile]:
+    try:
+        # Buffered, because a row group may be larger than memory.
+        with open_binary(path) as file, parquet.ParquetFile(file, buffer_size=_BUFFER_SIZE) as table:
+            yield table
+    except (OSError, pa.ArrowException) as error:
+        raise RealmError(f'{path} cannot be read as Parquet: {error}') from error
 
 
 def _values(row: Row) -> dict[str, Any]:

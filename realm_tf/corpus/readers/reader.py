@@ -1,7 +1,7 @@
 """What reads one format of documents."""
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from etils import epath
@@ -33,6 +33,17 @@ class RecordReader(abc.ABC):
         """
         return [file_checksum(path)]
 
+    def columns(self, path: epath.PathLike) -> Sequence[str] | None:
+        """The columns that a file names before its records; None if it names none.
+
+        Args:
+          path: the file.
+
+        Raises:
+          RealmError: if the file cannot be read.
+        """
+        return None
+
     @abc.abstractmethod
     def records(self, path: epath.PathLike) -> Iterator[Any]:
         """Finds the records of a file.
@@ -50,6 +61,9 @@ class RecordReader(abc.ABC):
     @abc.abstractmethod
     def key(self, record: Any) -> bytes:
         """What exact duplicates have in common: title and text, without the id.
+
+        A record that is no document has a key of its own, even if one that is has the same title and text: of a page
+        that is there twice, and damaged once, the whole one is kept.
 
         Args:
           record: one that `records` gave.

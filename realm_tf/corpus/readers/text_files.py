@@ -33,14 +33,11 @@ class TextFilesReader(FieldReader):
     """
 
     def __init__(self, folder: epath.PathLike | None = None):
-        self._folder = folder
+        super().__init__(folder, has_ids=False)
 
     def records(self, path: epath.PathLike) -> Iterator[TextFile]:
         for file in files_in(path):
-            yield TextFile(file, self._name(file))
-
-    def identity(self, path: epath.PathLike) -> list[str]:
-        return [self._name(epath.Path(path)), *super().identity(path)]
+            yield TextFile(file, self.path_within(file))
 
     def fields(self, record: TextFile) -> Fields:
         title = uncompressed_name(record.path).removesuffix('.txt')
@@ -52,6 +49,3 @@ class TextFilesReader(FieldReader):
 
     def document(self, record: TextFile, file: str, position: int) -> Document | Rejected | Dropped:
         return super().document(record, str(record.path), position)
-
-    def _name(self, file: epath.Path) -> str:
-        return (file if self._folder is None else file.relative_to(self._folder)).as_posix()

@@ -11,6 +11,8 @@ from realm_tf.corpus.taggers.dates import find_dates
 from realm_tf.errors import RealmError
 from realm_tf.text.packing import pack_queries
 from realm_tf.text.ragged import Ragged
+from realm_tf.weights import hugging_face
+from realm_tf.weights.sources import digest_of_files
 
 CONFIG, VOCABULARY, WEIGHTS = 'config.json', 'vocab.txt', 'model.safetensors'
 # Wordpieces of a batch, padding counted: bounds memory.
@@ -169,6 +171,11 @@ def require_token_classifier(directory: epath.PathLike | None) -> None:
         raise RealmError(
             f'{directory} has no {", ".join(missing)}: a Hugging Face BERT that labels wordpieces is needed.'
         )
+
+
+def inputs_of_classifier(directory: epath.PathLike) -> dict[str, str]:
+    """The digest of what is read of a Hugging Face directory."""
+    return {'tagger': digest_of_files(hugging_face.files(directory))}
 
 
 def _require_bio(labels: Sequence[str], directory: epath.PathLike) -> None:

@@ -1,12 +1,15 @@
 """Named entities by spaCy."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
 
+from realm_tf.corpus.readers.folders import files_in
 from realm_tf.corpus.spans import QUANTITIES, Tagger, in_bytes, without_overlaps
 from realm_tf.corpus.taggers.dates import find_dates
 from realm_tf.errors import RealmError
+from realm_tf.weights.sources import digest_of_files
 
 # Texts at once. More take more memory, and are no faster.
 _BATCH = 32
@@ -59,6 +62,19 @@ def require_pipeline(pipeline: str) -> None:
             f'The spaCy pipeline {pipeline} is not installed. pip install ".[spacy]" in a checkout, name another one '
             'with spans.spacy_pipeline, or set spans.tagger=dates.'
         )
+
+
+def inputs_of_pipeline(pipeline: str) -> dict[str, str]:
+    """The version of spaCy, and the digest of a pipeline's package.
+
+    Args:
+      pipeline: the name of an installed package.
+    """
+    package = importlib.util.find_spec(pipeline)
+    places = package.submodule_search_locations or [package.origin]
+    # What Python compiles of it differs from one machine to the next.
+    files = [file for place in places for file in files_in(place) if file.suffix != '.pyc']
+    return {'spacy': importlib.metadata.version('spacy'), 'tagger': digest_of_files(files)}
 
 
 def _is_installed(package: str) -> bool:

@@ -44,7 +44,7 @@ def test_a_block_is_named_by_its_row(blocks):
 def test_examples_of_the_retrieval_corpus_are_read(tmp_path, compression):
     path = tmp_path / 'corpus-00000-of-00050'
     write(path, [example(title=[t.encode()], body=[b.encode()]) for t, b in BLOCKS], compression)
-    assert read(RetrievalCorpusReader(), path) == [
+    assert read(RetrievalCorpusReader(path.parent), path) == [
         Document(f'{path.name}:{position}', *block) for position, block in enumerate(BLOCKS, start=1)
     ]
 
@@ -71,7 +71,7 @@ def test_a_broken_example_costs_nothing_but_itself(tmp_path):
     }
     path = tmp_path / 'corpus'
     write(path, [good, *bad, good])
-    first, *rejected, last = read(RetrievalCorpusReader(), path)
+    first, *rejected, last = read(RetrievalCorpusReader(path.parent), path)
     assert (first, last) == (Document('corpus:1', 'T', 'text'), Document('corpus:7', 'T', 'text'))
     assert [record.reason for record in rejected] == list(bad.values())
 

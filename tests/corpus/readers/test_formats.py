@@ -11,6 +11,7 @@ import pathlib
 import pytest
 from backports import zstd
 
+from realm_tf.artifacts import file_checksum
 from realm_tf.corpus.documents import Document
 from realm_tf.corpus.readers.columns import Columns
 from realm_tf.corpus.readers.formats import FORMATS, make_reader, recognise
@@ -136,6 +137,20 @@ def test_an_empty_folder_and_a_missing_file_are_said(tmp_path):
 @pytest.mark.parametrize('format', FORMATS)
 def test_every_format_has_a_reader(format):
     assert isinstance(make_reader(format), RecordReader)
+
+
+@pytest.mark.parametrize('format', ['jsonl', 'csv', 'tsv', 'parquet', 'text', 'realm-corpus', 'wikiextractor'])
+def test_files_under_other_names_are_others_only_where_ids_are_made_of_them(tmp_path, format):
+    path = tmp_path / 'a' / 'part-0'
+    path.parent.mkdir()
+    path.write_text('text')
+    has_columns = format in ('jsonl', 'csv', 'tsv', 'parquet')
+    columns = Columns(id=None) if has_columns else Columns()
+    of_path, *rest = make_reader(format, columns, folder=tmp_path).identity(path)
+    checksum = file_checksum(path)
+    assert [of_path, *rest] == ([checksum] if format == 'wikiextractor' else ['a/part-0', checksum])
+    if has_columns:
+        assert make_reader(format, folder=tmp_path).identity(path) == [checksum]
 
 
 def test_an_unknown_format_is_told_with_those_there_are():

@@ -19,7 +19,7 @@ TEXTS = st.text(st.characters(exclude_categories=('Cs',)), max_size=60)
 
 
 def read(path, columns=COLUMNS):
-    reader = JsonLinesReader(columns)
+    reader = JsonLinesReader(columns, path.parent)
     return [reader.document(record, str(path), number) for number, record in enumerate(reader.records(path), start=1)]
 
 
@@ -84,6 +84,9 @@ def test_duplicates_have_a_key_in_common_whatever_their_ids():
         b'{"id": "1", "title": "t\xc3\xa9", "text": ""}',
         b'{"id": "1", "title": "", "text": "t\xc3\xa9"}',
         b'{"id": "1", "title": "t", "text": "\\ud800"}',
+        # No documents, and what would be the same one.
+        b'{"id": "\\ud800", "title": "t", "text": "\\u00e9"}',
+        b'{"id": null, "title": "t", "text": "\\u00e9"}',
         b'{"id": "1", "title": "t", ',
         b'\n',
     ]

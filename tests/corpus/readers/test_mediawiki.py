@@ -149,7 +149,11 @@ def test_pages_need_no_lines_of_their_own_and_the_last_revision_counts(written):
 
 def test_the_key_is_title_and_text(written):
     reader = MediaWikiReader(MediaWikiConfig())
-    path = written(page(id='1'), page(id='2'), page('Dog', id='1'), page(text='b'), '<page>', '<page>a')
+    # Two of the last have the same title and text, and are no documents.
+    damaged = [page(id='@'), page(extra='<b>')]
+    path = written(page(id='1'), page(id='2'), page('Dog', id='1'), page(text='b'), '<page>', '<page>a', *damaged)
+    path.write_bytes(path.read_bytes().replace(b'@', b'\xff'))
+    assert [type(one) for one in read(path, reader)[-2:]] == [Rejected, Rejected]
     keys = [reader.key(record) for record in reader.records(path)]
     assert keys[0] == keys[1]
     assert len(set(keys)) == len(keys) - 1

@@ -14,7 +14,7 @@ DOCUMENTS = [Document(str(number), f'Títle {number}', f'text {number}\n東京 �
 
 
 def read(path, columns=COLUMNS):
-    reader = ParquetReader(columns)
+    reader = ParquetReader(columns, path.parent)
     return [reader.document(record, str(path), number) for number, record in enumerate(reader.records(path), start=1)]
 
 
@@ -63,13 +63,12 @@ def test_a_broken_row_costs_nothing_but_itself(tmp_path):
     ]
 
 
-def test_a_missing_column_is_told_with_those_there_are(tmp_path):
+def test_rows_of_a_table_without_a_column_are_rejected(tmp_path):
     path = written(tmp_path, {'id': ['1'], 'title': ['t'], 'body': ['x']})
-    with pytest.raises(
-        RealmError,
-        match=r"no column 'text' for the text .* are 'id', 'title', 'body': say which of them holds the text",
-    ):
-        read(path)
+    assert ParquetReader(COLUMNS).columns(path) == ['id', 'title', 'body']
+    assert read(path) == [Rejected(str(path), 1, "no 'text'", '1\tt')]
+    # Of no column of this table anything is read.
+    assert read(path, Columns(None, None, 'words')) == [Rejected(str(path), 1, "no 'words'", '')]
 
 
 @pytest.mark.parametrize('damage', [lambda data: data[:-40], lambda data: data[:200] + bytes(200) + data[400:]])

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from realm_tf.config import SpansConfig
+from realm_tf.corpus.spans import tagger_inputs
 from realm_tf.corpus.taggers.bert_entities import BertTagger, decode_bio, require_token_classifier, windows_of
 from realm_tf.errors import RealmError
 
@@ -294,3 +296,15 @@ def test_labels_that_are_not_bio_are_refused(tmp_path):
     labels = {str(id): label.removeprefix('B-') for id, label in enumerate(LABELS)}
     with pytest.raises(RealmError, match="has the label 'PER' in id2label"):
         BertTagger(write_directory(tmp_path, config=CONFIG | {'id2label': labels}))
+
+
+@pytest.mark.parametrize('name', ['config.json', 'vocab.txt', 'model.safetensors', 'tokenizer_config.json'])
+def test_every_file_that_is_read_makes_another_tagger(tmp_path, name):
+    directory = write_directory(tmp_path, tokenizer_config={'do_lower_case': True})
+    config = SpansConfig(tagger='hf', hf_directory=str(directory))
+    before = tagger_inputs(config)
+    assert before == tagger_inputs(config) and list(before) == ['tagger']
+    (directory / 'README.md').write_text('not read')
+    assert tagger_inputs(config) == before
+    (directory / name).write_bytes((directory / name).read_bytes() + b' ')
+    assert tagger_inputs(config) != before
