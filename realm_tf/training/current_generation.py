@@ -124,8 +124,8 @@ class CurrentGeneration:
         Args:
           step: the step that was made, as `staleness` has it.
           block_ids: the step's candidates, int32 `[candidates]`; negative where one is no block.
-          fresh: their embeddings by the weights in training, or of the first of them, those that this process
-            trained on, float32 `[candidates, projection_size]`.
+          fresh: their embeddings by the weights in training, without dropout, or those of the first of them, float32
+            `[candidates, projection_size]`.
 
         Returns:
           `drift`: the mean of the cosines of the blocks' embeddings in the index and these, 1 where nothing has moved;
