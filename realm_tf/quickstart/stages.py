@@ -172,7 +172,7 @@ def stages(directory: pathlib.Path, config: Config) -> list[Stage]:
 def _require_demo_packages() -> None:
     missing = [package for package in _DEMO_PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
-        raise RealmError(f'The quickstart needs {" and ".join(missing)}: pip install "realm-tf[demo]".')
+        raise RealmError(f'The quickstart needs {" and ".join(missing)}: pip install ".[demo]" in a checkout.')
 
 
 def _run(stage: Stage, directory: pathlib.Path, settings: tuple[str, ...], measurements: dict) -> None:

@@ -133,7 +133,7 @@ def test_without_its_packages_it_says_so_at_once(tmp_path, package):
         [sys.executable, '-c', program, *arguments], capture_output=True, text=True, check=False, timeout=120
     )
     assert ended.returncode == 2
-    assert ended.stderr == f'realm: The quickstart needs {package}: pip install "realm-tf[demo]".\n'
+    assert ended.stderr == f'realm: The quickstart needs {package}: pip install ".[demo]" in a checkout.\n'
     assert not (tmp_path / 'quickstart').exists()
 
 
