@@ -62,7 +62,7 @@ def main(corpus, encoder, embeddings_path, index, questions, number, batch_sizes
                 np.arange(start, start + batch_size), lambda ids: embed(tf.constant(ids)).numpy(), embeddings, searcher
             )
             between = time.monotonic()
-            metrics, _ = step({name: tf.constant(array) for name, array in batch.items()})
+            metrics = step({name: tf.constant(array) for name, array in batch.items()})
             metrics['loss'].numpy()
             retrieving, training = retrieving + between - before, training + time.monotonic() - between
         return retrieving, training
