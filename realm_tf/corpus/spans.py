@@ -28,25 +28,14 @@ class Span(NamedTuple):
 class Tagger(abc.ABC):
     """Finds salient spans."""
 
+    @classmethod
+    def inputs(cls, *source) -> dict[str, str]:
+        """What the spans of a tagger that is made from this depend on, without loading it: see `tagger_inputs`."""
+        return {}
+
     @abc.abstractmethod
     def tag(self, texts: Sequence[str]) -> Iterator[list[Span]]:
         """Finds the spans of each text, in order and without overlaps."""
-
-
-def require_tagger(config: SpansConfig) -> None:
-    """Checks that what a configuration's tagger needs is there, without loading it.
-
-    Raises:
-      RealmError: if it is not.
-    """
-    if config.tagger == 'spacy':
-        from realm_tf.corpus.taggers.spacy_entities import require_pipeline
-
-        require_pipeline(config.spacy_pipeline)
-    elif config.tagger == 'hf':
-        from realm_tf.corpus.taggers.bert_entities import require_token_classifier
-
-        require_token_classifier(config.hf_directory)
 
 
 def tagger_inputs(config: SpansConfig) -> dict[str, str]:
@@ -55,16 +44,8 @@ def tagger_inputs(config: SpansConfig) -> dict[str, str]:
     Raises:
       RealmError: if what it needs is missing.
     """
-    require_tagger(config)
-    if config.tagger == 'spacy':
-        from realm_tf.corpus.taggers.spacy_entities import inputs_of_pipeline
-
-        return inputs_of_pipeline(config.spacy_pipeline)
-    if config.tagger == 'hf':
-        from realm_tf.corpus.taggers.bert_entities import inputs_of_classifier
-
-        return inputs_of_classifier(config.hf_directory)
-    return {}
+    tagger, source = _tagger_and_source(config)
+    return tagger.inputs(*source)
 
 
 def make_tagger(config: SpansConfig) -> Tagger:
@@ -73,19 +54,24 @@ def make_tagger(config: SpansConfig) -> Tagger:
     Raises:
       RealmError: if what it needs is missing.
     """
+    tagger, source = _tagger_and_source(config)
+    return tagger(*source)
+
+
+def _tagger_and_source(config: SpansConfig) -> tuple[type[Tagger], tuple]:
+    """The class of a configuration's tagger, and what one is made from."""
     # A tagger's own libraries are loaded with it: dates need neither spaCy nor TensorFlow.
-    require_tagger(config)
     if config.tagger == 'spacy':
         from realm_tf.corpus.taggers.spacy_entities import SpacyTagger
 
-        return SpacyTagger(config.spacy_pipeline)
+        return SpacyTagger, (config.spacy_pipeline,)
     if config.tagger == 'hf':
         from realm_tf.corpus.taggers.bert_entities import BertTagger
 
-        return BertTagger(config.hf_directory)
+        return BertTagger, (config.hf_directory,)
     from realm_tf.corpus.taggers.dates import DateTagger
 
-    return DateTagger()
+    return DateTagger, ()
 
 
 def without_overlaps(spans: Iterable[Span]) -> list[Span]:

@@ -5,7 +5,7 @@ import numpy as np
 from realm_tf.artifacts import Artifact
 from realm_tf.errors import RealmError
 from realm_tf.search.array_files import read_array
-from realm_tf.search.embeddings import contents_files, embeddings_files
+from realm_tf.search.embeddings import contents_files, embeddings_files, rows_by_shard
 
 
 class ReusableEmbeddings:
@@ -43,10 +43,8 @@ class ReusableEmbeddings:
         is_there = self._contents[places] == contents
         rows = np.flatnonzero(is_there)
         old_blocks = self._blocks[places[rows]]
-        shard_of = np.searchsorted(self._starts, old_blocks, side='right') - 1
-        for shard in np.unique(shard_of):
-            here = shard_of == shard
-            embeddings[rows[here]] = read_array(self._shards[shard])[old_blocks[here] - self._starts[shard]]
+        for shard, places, of_shard in rows_by_shard(self._starts, old_blocks):
+            embeddings[rows[places]] = read_array(self._shards[shard])[of_shard]
         return is_there
 
 

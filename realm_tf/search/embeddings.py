@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from etils import epath
@@ -104,11 +104,25 @@ def take_rows(shards: Sequence[np.ndarray], ids: np.ndarray) -> np.ndarray:
     if ids.size and not 0 <= ids.min() <= ids.max() < ends[-1]:
         raise RealmError(f'Block ids must be in 0 … {ends[-1] - 1}; {ids.min()} … {ids.max()} were asked for.')
     rows = np.empty((len(ids), shards[0].shape[1]), np.float32)
-    shard_of = np.searchsorted(ends, ids, side='right')
-    for shard in np.unique(shard_of):
-        here = shard_of == shard
-        rows[here] = shards[shard][ids[here] - (ends[shard] - len(shards[shard]))]
+    for shard, places, of_shard in rows_by_shard(np.append(0, ends), ids):
+        rows[places] = shards[shard][of_shard]
     return rows
+
+
+def rows_by_shard(starts: np.ndarray, ids: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Shares rows out to the shards that they are in.
+
+    Args:
+      starts: the first row of each shard of those laid end to end, and the number of all, int64 `[shards + 1]`.
+      ids: rows of these, int64 `[ids]`.
+
+    Yields:
+      Of each shard that has some: its number, their places among the ids, and which of its rows they are.
+    """
+    shard_of = np.searchsorted(starts, ids, side='right') - 1
+    for shard in np.unique(shard_of):
+        places = np.flatnonzero(shard_of == shard)
+        yield shard, places, ids[places] - starts[shard]
 
 
 def _shard_name(kind: str, shard: int, num_shards: int) -> str:

@@ -321,11 +321,16 @@ def test_what_titles_are_made_of_makes_another_corpus(tmp_path, tiny_config, voc
     assert 'is up to date' in capsys.readouterr().out
 
 
+def document_ids(config, vocabulary_path, output, *inputs, **options):
+    """Builds a corpus, and gives the id of the document of each of its blocks."""
+    run_build(config, vocabulary_path, output, *inputs, overwrite=True, **options)
+    store = BlockStore.open(output)
+    return store.document_ids(np.arange(len(store)))
+
+
 def test_text_files_of_one_name_have_ids_of_their_own(tmp_path, tiny_config, vocabulary_path):
     def ids_of(*inputs):
-        run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', *inputs, format='text', overwrite=True)
-        store = BlockStore.open(tmp_path / 'corpus')
-        return store.document_ids(np.arange(len(store)))
+        return document_ids(tiny_config, vocabulary_path, tmp_path / 'corpus', *inputs, format='text')
 
     texts = tmp_path / 'texts'
     for name in ('AA', 'AB'):
@@ -347,9 +352,7 @@ def test_a_sentence_of_ten_megabytes_loses_nothing(tmp_path, tiny_config, vocabu
 
 def test_what_has_no_id_is_named_by_its_path(tmp_path, tiny_config, vocabulary_path, capsys):
     def ids_of(*inputs):
-        run_build(tiny_config, vocabulary_path, tmp_path / 'corpus', *inputs, id_column='', overwrite=True)
-        store = BlockStore.open(tmp_path / 'corpus')
-        return store.document_ids(np.arange(len(store)))
+        return document_ids(tiny_config, vocabulary_path, tmp_path / 'corpus', *inputs, id_column='')
 
     news = tmp_path / 'news'
     for year in ('2020', '2021'):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies
 
 from realm_tf.config import SpansConfig
-from realm_tf.corpus.spans import Span, in_bytes, make_tagger, require_tagger, tagger_inputs, without_overlaps
+from realm_tf.corpus.spans import Span, in_bytes, make_tagger, tagger_inputs, without_overlaps
 from realm_tf.errors import RealmError
 
 SPANS = strategies.lists(
@@ -67,6 +67,6 @@ def test_dates_need_neither_spacy_nor_tensorflow():
 )
 def test_what_a_tagger_lacks_is_named(settings, message):
     config = SpansConfig(**settings)
-    for check in (require_tagger, tagger_inputs, make_tagger):
+    for check in (tagger_inputs, make_tagger):
         with pytest.raises(RealmError, match=message):
             check(config)

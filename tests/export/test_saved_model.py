@@ -205,47 +205,46 @@ def test_the_session_loader_of_the_c_api_opens_it(export_path, answerer):
     require_same(found, [answers[0] for answers in answerer.ask(QUESTIONS)])
 
 
-def test_a_model_of_mixed_precision_has_its_weights_in_bfloat16(tmp_path, tiny_corpus, tiny_embeddings, tiny_model):
-    model = Model.open(tiny_model)
-    write_model(
-        tmp_path / 'model',
-        configuration=dict(model.artifact.configuration) | {'precision': 'mixed_bfloat16'},
-        vocabulary=model.vocabulary,
-        retriever=model.retriever(),
-        reader=model.reader(),
-        inputs=model.artifact.inputs,
-        step=0,
-    )
-    paths = [('--model', tmp_path / 'model'), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings)]
-    arguments = [str(part) for pair in [*paths, ('--output', tmp_path / 'export')] for part in pair]
-    subprocess.run([sys.executable, '-m', 'export', *arguments], check=True)
-    dtypes = tf.train.load_checkpoint(tmp_path / 'export' / '1' / 'variables' / 'variables').get_variable_to_dtype_map()
+@pytest.fixture
+def export_of_changed(tmp_path, tiny_corpus, tiny_embeddings, tiny_model):
+    """Gives a function that exports the tiny model with other settings, and another retriever; gives its directory."""
+
+    def export(settings, retriever=None):
+        model = Model.open(tiny_model)
+        write_model(
+            tmp_path / 'model',
+            configuration=dict(model.artifact.configuration) | settings,
+            vocabulary=model.vocabulary,
+            retriever=retriever or model.retriever(),
+            reader=model.reader(),
+            inputs=model.artifact.inputs,
+            step=0,
+        )
+        paths = [('--model', tmp_path / 'model'), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings)]
+        arguments = [str(part) for pair in [*paths, ('--output', tmp_path / 'export')] for part in pair]
+        subprocess.run([sys.executable, '-m', 'export', *arguments], check=True)
+        return tmp_path / 'export'
+
+    return export
+
+
+def test_a_model_of_mixed_precision_has_its_weights_in_bfloat16(export_of_changed):
+    exported = export_of_changed({'precision': 'mixed_bfloat16'})
+    dtypes = tf.train.load_checkpoint(exported / '1' / 'variables' / 'variables').get_variable_to_dtype_map()
     weights = [dtype for name, dtype in dtypes.items() if '_weights' in name]
     # Float32 alone stays what is computed in float32: the projection and its LayerNorm.
     assert weights.count(tf.float32) == 4 and weights.count(tf.bfloat16) > 40
     libraries = operations_of('tensorflow_text', 'python/ops/_*.so')
-    found = answered_by_the_session_loader(tmp_path / 'export' / '1', libraries)
-    require_same(found, [answers[0] for answers in Answerer(tmp_path / 'export').ask(QUESTIONS)])
+    found = answered_by_the_session_loader(exported / '1', libraries)
+    require_same(found, [answers[0] for answers in Answerer(exported).ask(QUESTIONS)])
 
 
 def test_a_model_that_has_the_tower_of_its_documents_embeds_documents(
-    tmp_path, tiny_corpus, tiny_encoder, tiny_embeddings, tiny_model, tiny_export
+    tiny_corpus, tiny_encoder, tiny_embeddings, tiny_model, tiny_export, export_of_changed
 ):
-    model = Model.open(tiny_model)
-    configuration = dict(model.artifact.configuration)
-    write_model(
-        tmp_path / 'model',
-        configuration=configuration | {'finetune': configuration['finetune'] | {'refresh': 'asynchronous'}},
-        vocabulary=model.vocabulary,
-        retriever=Encoder.open(tiny_encoder).retriever(),
-        reader=model.reader(),
-        inputs=model.artifact.inputs,
-        step=0,
-    )
-    paths = [('--model', tmp_path / 'model'), ('--corpus', tiny_corpus), ('--embeddings', tiny_embeddings)]
-    arguments = [str(part) for pair in [*paths, ('--output', tmp_path / 'export')] for part in pair]
-    subprocess.run([sys.executable, '-m', 'export', *arguments], check=True)
-    require_embeddings_of_index(tf.saved_model.load(str(tmp_path / 'export' / '1')), tiny_corpus, tiny_embeddings)
+    refreshed = Model.open(tiny_model).artifact.configuration['finetune'] | {'refresh': 'asynchronous'}
+    exported = export_of_changed({'finetune': refreshed}, Encoder.open(tiny_encoder).retriever())
+    require_embeddings_of_index(tf.saved_model.load(str(exported / '1')), tiny_corpus, tiny_embeddings)
     # One tower for both that was trained by queries alone is none of documents.
     assert 'embed_document' not in tf.saved_model.load(str(tiny_export / '1')).signatures
 

@@ -33,6 +33,7 @@ class BertTagger(Tagger):
     """
 
     def __init__(self, directory: epath.PathLike):
+        require_token_classifier(directory)
         # Here, and not at the top: checking that the directory is whole needs no TensorFlow.
         import tensorflow as tf
 
@@ -52,6 +53,11 @@ class BertTagger(Tagger):
             return tf.argmax(model.logits(token_ids), axis=-1, output_type=tf.int32)
 
         self._predict = predict
+
+    @classmethod
+    def inputs(cls, directory):
+        require_token_classifier(directory)
+        return {'tagger': digest_of_files(hugging_face.files(directory))}
 
     def tag(self, texts):
         ids, starts, limits = self._tokenize(texts)
@@ -171,11 +177,6 @@ def require_token_classifier(directory: epath.PathLike | None) -> None:
         raise RealmError(
             f'{directory} has no {", ".join(missing)}: a Hugging Face BERT that labels wordpieces is needed.'
         )
-
-
-def inputs_of_classifier(directory: epath.PathLike) -> dict[str, str]:
-    """The digest of what is read of a Hugging Face directory."""
-    return {'tagger': digest_of_files(hugging_face.files(directory))}
 
 
 def _require_bio(labels: Sequence[str], directory: epath.PathLike) -> None:

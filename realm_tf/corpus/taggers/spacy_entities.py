@@ -25,10 +25,11 @@ class SpacyTagger(Tagger):
       pipeline: the name of the pipeline's package.
 
     Raises:
-      RealmError: if the pipeline finds no entities.
+      RealmError: if the pipeline is not installed, or finds no entities.
     """
 
     def __init__(self, pipeline: str):
+        require_pipeline(pipeline)
         self._pipeline = importlib.import_module(pipeline).load()
         # The limit is there for parsers; a block is one word of a million characters at worst.
         self._pipeline.max_length = sys.maxsize
@@ -38,6 +39,15 @@ class SpacyTagger(Tagger):
                 f'The spaCy pipeline {pipeline} finds no entities: it has {", ".join(self._pipeline.pipe_names)}.'
             )
         self._pipeline.select_pipes(enable=components)
+
+    @classmethod
+    def inputs(cls, pipeline):
+        require_pipeline(pipeline)
+        package = importlib.util.find_spec(pipeline)
+        places = package.submodule_search_locations or [package.origin]
+        # What Python compiles of it differs from one machine to the next.
+        files = [file for place in places for file in files_in(place) if file.suffix != '.pyc']
+        return {'spacy': importlib.metadata.version('spacy'), 'tagger': digest_of_files(files)}
 
     def tag(self, texts):
         # Outside a memory zone, spaCy keeps every word that it ever met.
@@ -62,19 +72,6 @@ def require_pipeline(pipeline: str) -> None:
             f'The spaCy pipeline {pipeline} is not installed. pip install ".[spacy]" in a checkout, name another one '
             'with spans.spacy_pipeline, or set spans.tagger=dates.'
         )
-
-
-def inputs_of_pipeline(pipeline: str) -> dict[str, str]:
-    """The version of spaCy, and the digest of a pipeline's package.
-
-    Args:
-      pipeline: the name of an installed package.
-    """
-    package = importlib.util.find_spec(pipeline)
-    places = package.submodule_search_locations or [package.origin]
-    # What Python compiles of it differs from one machine to the next.
-    files = [file for place in places for file in files_in(place) if file.suffix != '.pyc']
-    return {'spacy': importlib.metadata.version('spacy'), 'tagger': digest_of_files(files)}
 
 
 def _is_installed(package: str) -> bool:
